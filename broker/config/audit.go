@@ -1,0 +1,115 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+type auditBlock struct {
+	Directory         *hcl.Attribute `hcl:"directory"`
+	Level             *hcl.Attribute `hcl:"level,optional"`
+	Delivery          *hcl.Attribute `hcl:"delivery,optional"`
+	SegmentSize       *hcl.Attribute `hcl:"segment_size,optional"`
+	SegmentAge        *hcl.Attribute `hcl:"segment_age,optional"`
+	MaxStatementBytes *hcl.Attribute `hcl:"max_statement_bytes,optional"`
+	CheckpointKey     *hcl.Attribute `hcl:"checkpoint_key,optional"`
+	Redact            *hcl.Attribute `hcl:"redact,optional"`
+	Sinks             []sinkBlock    `hcl:"sink,block"`
+	DefRange          hcl.Range      `hcl:",def_range"`
+}
+
+type sinkBlock struct {
+	Kind      string    `hcl:"kind,label"`
+	KindRange hcl.Range `hcl:"kind,label_range"`
+	Body      hcl.Body  `hcl:",remain"`
+}
+
+type postgresSinkBlock struct {
+	DSNFile *hcl.Attribute `hcl:"dsn_file"`
+	Table   *hcl.Attribute `hcl:"table,optional"`
+}
+
+type syslogSinkBlock struct {
+	Address *hcl.Attribute `hcl:"address"`
+	CAFile  *hcl.Attribute `hcl:"ca_file,optional"`
+}
+
+func (d *decoder) audit(b *auditBlock) Audit {
+	a := Audit{
+		Directory:         d.path(b.Directory),
+		Level:             d.choice(b.Level, "statement", "session", "full"),
+		Delivery:          d.choice(b.Delivery, "best_effort", "strict"),
+		SegmentSize:       d.size(b.SegmentSize, 256<<20, 64<<10, 64<<30),
+		SegmentAge:        d.duration(b.SegmentAge, 24*time.Hour, time.Second),
+		MaxStatementBytes: d.size(b.MaxStatementBytes, 16<<10, 64, 16<<20),
+		CheckpointKey:     d.path(b.CheckpointKey),
+		Redact:            d.redact(b.Redact),
+	}
+	for i := range b.Sinks {
+		a.Sinks = append(a.Sinks, d.sink(&b.Sinks[i]))
+	}
+	return a
+}
+
+// redact checks that each expression compiles.
+func (d *decoder) redact(a *hcl.Attribute) []string {
+	var out []string
+	for _, it := range d.list(a) {
+		re, err := regexp.Compile(it.text)
+		switch {
+		case err != nil:
+			d.errorf(it.at, "Bad regular expression", "%v. redact takes RE2 expressions (https://golang.org/s/re2syntax).", err)
+		case re.MatchString(""):
+			d.errorf(it.at, "Expression matches nothing at all", "%q also fits the empty string, so it would put *** between all letters; make it need at least one character.", it.text)
+		default:
+			out = append(out, it.text)
+		}
+	}
+	return out
+}
+
+func (d *decoder) sink(b *sinkBlock) Sink {
+	switch b.Kind {
+	case SinkPostgres:
+		var pg postgresSinkBlock
+		d.decode(b.Body, &pg)
+		return Sink{Kind: b.Kind, DSNFile: d.path(pg.DSNFile), Table: d.text(pg.Table, "pgsignet_audit")}
+	case SinkSyslog:
+		var sl syslogSinkBlock
+		d.decode(b.Body, &sl)
+		return Sink{Kind: b.Kind, Address: d.syslogAddress(sl.Address), CAFile: d.path(sl.CAFile)}
+	}
+	kinds := []string{SinkPostgres, SinkSyslog}
+	d.errorf(b.KindRange, "Unknown sink", "A sink is one of %s, not %q.%s", strings.Join(kinds, ", "), b.Kind, didYouMean(b.Kind, kinds))
+	return Sink{}
+}
+
+// syslogAddress is a URL: tls://HOST:PORT, tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH.
+func (d *decoder) syslogAddress(a *hcl.Attribute) string {
+	if a == nil {
+		return ""
+	}
+	s := d.need(a)
+	u, err := url.Parse(s)
+	if s == "" || err == nil && validSyslogURL(u) {
+		return s
+	}
+	d.errorf(a.Expr.Range(), "Not a syslog address", "address takes \"tls://HOST:PORT\", \"tcp://HOST:PORT\", \"udp://HOST:PORT\" or \"unix:///dev/log\", not %q.", s)
+	return ""
+}
+
+func validSyslogURL(u *url.URL) bool {
+	switch u.Scheme {
+	case "tls", "tcp", "udp":
+		_, _, err := net.SplitHostPort(u.Host)
+		return err == nil && u.Path == ""
+	case "unix":
+		return u.Host == "" && len(u.Path) > 1
+	}
+	return false
+}

@@ -1,0 +1,215 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/gohcl"
+	"github.com/hashicorp/hcl/v2/hclparse"
+)
+
+// maxFile is the largest HCL file read, in bytes: ten thousand maps take about 4 MiB.
+const maxFile = 32 << 20
+
+// Source says what to load.
+type Source struct {
+	Paths []string  // files, or directories of *.hcl; read as one configuration
+	Now   time.Time // for certificates and CRLs; zero: the clock
+}
+
+// Load reads the files and directories as one configuration. The Config is nil when Problems has
+// errors; Problems is never nil.
+func Load(paths []string) (*Config, *Problems) {
+	return Source{Paths: paths}.Load()
+}
+
+// Load is the package's Load with a chosen time.
+func (s Source) Load() (*Config, *Problems) {
+	if s.Now.IsZero() {
+		s.Now = time.Now()
+	}
+	d := &decoder{parser: hclparse.NewParser(), now: s.Now}
+	cfg := d.load(s.Paths)
+	problems := d.problems()
+	if problems.HasErrors() {
+		return nil, problems
+	}
+	return cfg, problems
+}
+
+// decoder turns files into a Config and collects everything that is wrong with them.
+type decoder struct {
+	parser *hclparse.Parser
+	now    time.Time
+	diags  hcl.Diagnostics
+}
+
+// root is everything that may stand at the top of a file, rules aside.
+type root struct {
+	Node       *hcl.Attribute  `hcl:"node,optional"`
+	RuntimeDir *hcl.Attribute  `hcl:"runtime_dir,optional"`
+	Listeners  []listenerBlock `hcl:"listener,block"`
+	Upstreams  []upstreamBlock `hcl:"upstream,block"`
+	Databases  []databaseBlock `hcl:"database,block"`
+	Audit      *auditBlock     `hcl:"audit,block"`
+	Admin      *adminBlock     `hcl:"admin,block"`
+	Log        *logBlock       `hcl:"log,block"`
+	Shutdown   *shutdownBlock  `hcl:"shutdown,block"`
+	Rules      hcl.Body        `hcl:",remain"`
+}
+
+type databaseBlock struct {
+	Name        string         `hcl:"name,label"`
+	Upstream    *hcl.Attribute `hcl:"upstream"`
+	DBName      *hcl.Attribute `hcl:"dbname,optional"`
+	IdentityKey *hcl.Attribute `hcl:"identity_key,optional"`
+	DefRange    hcl.Range      `hcl:",def_range"`
+}
+
+func (d *decoder) load(paths []string) *Config {
+	cfg := &Config{}
+	files := d.parse(paths, cfg)
+	if d.diags.HasErrors() {
+		return nil
+	}
+	body := hcl.MergeFiles(files)
+	var r root
+	d.decode(body, &r)
+	d.fill(&r, cfg)
+	return cfg
+}
+
+// fill converts every block, so that all that is wrong is reported at once.
+func (d *decoder) fill(r *root, cfg *Config) {
+	cfg.Node = d.need(r.Node)
+	if r.Node == nil {
+		cfg.Node, _ = os.Hostname()
+	}
+	cfg.RuntimeDir = d.path(r.RuntimeDir)
+	for i := range r.Listeners {
+		cfg.Listeners = append(cfg.Listeners, d.listener(&r.Listeners[i]))
+	}
+	for i := range r.Upstreams {
+		cfg.Upstreams = append(cfg.Upstreams, d.upstream(&r.Upstreams[i]))
+	}
+	for i := range r.Databases {
+		cfg.Databases = append(cfg.Databases, d.database(&r.Databases[i]))
+	}
+	if r.Audit != nil {
+		cfg.Audit = d.audit(r.Audit)
+	}
+	cfg.Admin = d.admin(r.Admin)
+	cfg.Log = d.log(r.Log)
+	cfg.Shutdown.DrainTimeout = 30 * time.Second
+	if r.Shutdown != nil {
+		cfg.Shutdown.DrainTimeout = d.duration(r.Shutdown.DrainTimeout, cfg.Shutdown.DrainTimeout, 0)
+	}
+}
+
+func (d *decoder) database(b *databaseBlock) Database {
+	db := Database{
+		Name:        b.Name,
+		Upstream:    d.need(b.Upstream),
+		DBName:      d.need(b.DBName),
+		IdentityKey: d.path(b.IdentityKey),
+	}
+	if db.DBName == "" && db.Name != "*" {
+		db.DBName = db.Name
+	}
+	return db
+}
+
+// decode fills target, a gohcl struct, and collects what does not fit.
+func (d *decoder) decode(body hcl.Body, target any) {
+	d.diags = append(d.diags, gohcl.DecodeBody(body, nil, target)...)
+}
+
+// parse reads every file in order, and notes names and digest in cfg.
+func (d *decoder) parse(paths []string, cfg *Config) []*hcl.File {
+	sum := sha256.New()
+	var files []*hcl.File
+	for _, name := range d.expand(paths) {
+		if slices.Contains(cfg.Files, name) {
+			continue
+		}
+		src, err := readFile(name, maxFile)
+		if err != nil {
+			d.failf("Cannot read the configuration", "%v.", err)
+			continue
+		}
+		f, diags := d.parser.ParseHCL(src, name)
+		d.diags = append(d.diags, diags...)
+		files = append(files, f)
+		cfg.Files = append(cfg.Files, name)
+		sum.Write(src)
+	}
+	cfg.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return files
+}
+
+// expand replaces a directory by its *.hcl files in name order.
+func (d *decoder) expand(paths []string) []string {
+	var names []string
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		switch {
+		case err != nil:
+			d.failf("Cannot read the configuration", "%v.", err)
+		case !info.IsDir():
+			names = append(names, filepath.Clean(p))
+		default:
+			names = append(names, d.directory(p)...)
+		}
+	}
+	return names
+}
+
+func (d *decoder) directory(dir string) []string {
+	entries, err := os.ReadDir(dir) // in name order
+	if err != nil {
+		d.failf("Cannot read the configuration", "%v.", err)
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if name := e.Name(); strings.HasSuffix(name, ".hcl") && !strings.HasPrefix(name, ".") {
+			names = append(names, filepath.Join(dir, name))
+		}
+	}
+	if len(names) == 0 {
+		d.failf("Empty directory", "%s holds no *.hcl file.", dir)
+	}
+	return names
+}
+
+// failf reports an error that has no place in a file.
+func (d *decoder) failf(summary, format string, args ...any) {
+	d.diags = d.diags.Append(&hcl.Diagnostic{
+		Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...),
+	})
+}
+
+// readFile reads a whole file of at most limit bytes.
+func readFile(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > limit:
+		return nil, fmt.Errorf("%s is larger than %s", name, formatSize(limit))
+	}
+	return data, nil
+}
