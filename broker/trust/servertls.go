@@ -1,0 +1,39 @@
+package trust
+
+import (
+	"crypto/tls"
+)
+
+// suites12 are the TLS 1.2 suites offered: ECDHE key exchange, authenticated encryption (T83).
+// TLS 1.3 suites are not configurable and all fit.
+var suites12 = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// ServerTLS is the configuration of the listener's TLS. It asks for a client certificate and
+// verifies none of it: call Verify after every handshake (T31). The value is shared and must not be
+// changed.
+func (s *Snapshot) ServerTLS() *tls.Config { return s.tls }
+
+func (s *Snapshot) newServerTLS() *tls.Config {
+	minVersion := s.cfg.MinTLS
+	if minVersion < tls.VersionTLS12 {
+		minVersion = tls.VersionTLS12
+	}
+	return &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.server, nil },
+		ClientAuth:     tls.RequestClientCert,
+		ClientCAs:      s.anchors.pool, // names for CertificateRequest only (T85)
+		NextProtos:     []string{"postgresql"},
+		MinVersion:     minVersion,
+		CipherSuites:   suites12,
+
+		SessionTicketsDisabled:      true, // as in PostgreSQL (T33)
+		DynamicRecordSizingDisabled: true, // full records from the first byte (T87)
+	}
+}
