@@ -27,6 +27,9 @@ type shutdownBlock struct {
 // defaultAdminAddress is where /metrics, /healthz and /readyz answer unless the file says otherwise.
 const defaultAdminAddress = "127.0.0.1:9432"
 
+// logLevels begin with the default.
+var logLevels = []string{"info", "debug", "warn", "error"}
+
 // admin decodes the admin block; an empty address switches HTTP off.
 func (d *decoder) admin(b *adminBlock) Admin {
 	if b == nil {
@@ -63,7 +66,7 @@ func (d *decoder) log(b *logBlock) Log {
 		b = &logBlock{}
 	}
 	return Log{
-		Level:  d.choice(b.Level, "info", "debug", "warn", "error"),
+		Level:  d.choice(b.Level, logLevels...),
 		Format: d.choice(b.Format, "json", "console"),
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -145,16 +146,22 @@ func (d *decoder) hostPort(a *hcl.Attribute, def string) string {
 	if s == "" {
 		return def
 	}
-	_, port, err := net.SplitHostPort(s)
-	if err != nil {
-		d.errorf(a.Expr.Range(), "Not an address", "%s takes HOST:PORT such as \"127.0.0.1:6432\" or \"[::1]:6432\", not %q.", a.Name, s)
-		return def
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
-		d.errorf(a.Expr.Range(), "Not a port", "%s needs a port number from 0 to 65535, not %q.", a.Name, port)
+	if err := checkHostPort(s); err != nil {
+		d.errorf(a.Expr.Range(), "Not an address", "%s %v.", a.Name, err)
 		return def
 	}
 	return s
+}
+
+func checkHostPort(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("takes HOST:PORT such as \"127.0.0.1:6432\" or \"[::1]:6432\", not %q", s)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("needs a port number from 0 to 65535, not %q", port)
+	}
+	return nil
 }
 
 // paths is a list of files or directories, absolute.

@@ -23,6 +23,14 @@ const maxFile = 32 << 20
 type Source struct {
 	Paths []string  // files, or directories of *.hcl; read as one configuration
 	Now   time.Time // for certificates and CRLs; zero: the clock
+
+	LogLevel, AdminAddress Override // win over the files
+}
+
+// Override replaces a setting of the files, unless Value is "".
+type Override struct {
+	Value string
+	From  string // for messages: the flag or environment variable
 }
 
 // Load reads the files and directories as one configuration. The Config is nil when Problems has
@@ -37,7 +45,7 @@ func (s Source) Load() (*Config, *Problems) {
 		s.Now = time.Now()
 	}
 	d := &decoder{parser: hclparse.NewParser(), now: s.Now}
-	cfg := d.load(s.Paths)
+	cfg := d.load(s)
 	problems := d.problems()
 	if problems.HasErrors() {
 		return nil, problems
@@ -74,9 +82,9 @@ type databaseBlock struct {
 	DefRange    hcl.Range      `hcl:",def_range"`
 }
 
-func (d *decoder) load(paths []string) *Config {
+func (d *decoder) load(s Source) *Config {
 	cfg := &Config{}
-	files := d.parse(paths, cfg)
+	files := d.parse(s.Paths, cfg)
 	if d.diags.HasErrors() {
 		return nil
 	}
@@ -84,6 +92,7 @@ func (d *decoder) load(paths []string) *Config {
 	var r root
 	d.decode(body, &r)
 	d.fill(&r, cfg)
+	d.override(s, cfg)
 	return cfg
 }
 
@@ -111,6 +120,22 @@ func (d *decoder) fill(r *root, cfg *Config) {
 	cfg.Shutdown.DrainTimeout = 30 * time.Second
 	if r.Shutdown != nil {
 		cfg.Shutdown.DrainTimeout = d.duration(r.Shutdown.DrainTimeout, cfg.Shutdown.DrainTimeout, 0)
+	}
+}
+
+// override applies what the command line or the environment says instead of the files.
+func (d *decoder) override(s Source, cfg *Config) {
+	if v := s.LogLevel; v.Value != "" {
+		cfg.Log.Level = v.Value
+		if !slices.Contains(logLevels, v.Value) {
+			d.failf("Unknown log level", "%s is one of %s, not %q.", v.From, strings.Join(logLevels, ", "), v.Value)
+		}
+	}
+	if v := s.AdminAddress; v.Value != "" {
+		cfg.Admin.Address = v.Value
+		if err := checkHostPort(v.Value); err != nil {
+			d.failf("Not an address", "%s %v.", v.From, err)
+		}
 	}
 }
 

@@ -1,0 +1,117 @@
+// Command pgsignet is an access broker for PostgreSQL: a client certificate decides the role, and
+// every connection is recorded. Each file holds one subcommand.
+//
+// It holds no rules and no protocol of its own: those are in the packages it joins.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses, beside 0. A service manager must not restart after exitConfig (sysexits.h EX_CONFIG).
+const (
+	exitFailure     = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitConfig      = 78
+	exitInterrupted = 130
+)
+
+// exitError ends the process with a status of its own. Without err it says nothing more, because the
+// command has already printed what is wrong.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program: it executes one command line and returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	ran := markRun(root)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		if exit.err != nil {
+			fmt.Fprintf(stderr, "pgsignet: %v\n", exit.err)
+		}
+		return exit.code
+	}
+	fmt.Fprintf(stderr, "pgsignet: %v\n", err)
+	switch {
+	case !*ran:
+		fmt.Fprintln(stderr, "Run \"pgsignet help\" for usage.")
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailure
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "pgsignet",
+		Short: "PostgreSQL access broker: the client certificate decides the role",
+		Long: strings.TrimSpace(`
+pgsignet stands between PostgreSQL clients and servers. A client logs in with its
+certificate alone; rules in HCL map the certificate to a role; the session runs on
+a pooled mTLS connection as that role; and an append-only record says who did what.`),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(commands()...)
+	return root
+}
+
+// commands lists every subcommand but cobra's own help and completion.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		newCheckCommand(),
+		newVersionCommand(),
+	}
+}
+
+// markRun wraps every command so that *ran tells whether one was reached: an error before that is
+// one of usage.
+func markRun(root *cobra.Command) (ran *bool) {
+	ran = new(bool)
+	var wrap func(*cobra.Command)
+	wrap = func(c *cobra.Command) {
+		if inner := c.RunE; inner != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				*ran = true
+				return inner(c, args)
+			}
+		}
+		for _, child := range c.Commands() {
+			wrap(child)
+		}
+	}
+	wrap(root)
+	return ran
+}
