@@ -1,0 +1,15 @@
+//go:build !linux
+
+package downstream
+
+import (
+	"net"
+	"time"
+)
+
+// setUserTimeout does nothing: the option is Linux's. Keepalive ends dead connections here.
+func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
+
+// unread reports nothing here: bytes stuffed behind a request are then found when the handshake
+// does not begin with a TLS record.
+func unread(net.Conn) bool { return false }

@@ -1,0 +1,179 @@
+package downstream
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// gatherLimit is how many bytes of TLS records are gathered into one system call, in bytes.
+const gatherLimit = 64 << 10
+
+// gatherRoom is the room that the last record needs beyond gatherLimit: header, nonce and tag.
+const gatherRoom = recordSize + 256
+
+var gatherBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, gatherLimit+gatherRoom)
+	return &b
+}}
+
+// wire is the layer between TLS and the socket. It returns the first byte that told TLS from
+// plaintext, takes a handshake slot while the handshake computes, gathers the records of one
+// Write into one system call (W85), and keeps the write deadline (W84).
+type wire struct {
+	raw          net.Conn
+	writeTimeout time.Duration
+
+	// Owned by the goroutine that admits the client; opening is nil once it is admitted.
+	opening *opening
+
+	mu     sync.Mutex // guards gather, and the order of writes
+	gather *[]byte    // not nil while a Conn.Write is under way
+
+	deadlines sync.Mutex // guards what follows; never held over a system call that blocks
+	pinned    bool       // a caller set the write deadline: leave it alone
+	armed     time.Time  // when the deadline was last moved
+}
+
+// opening is the state of wire before a client is admitted.
+type opening struct {
+	ctx     context.Context // ends with the handshake deadline; lives as long as Admit
+	slots   *semaphore.Weighted
+	holding bool
+
+	first    byte
+	hasFirst bool
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	if w.opening != nil {
+		return w.opening.read(w.raw, p)
+	}
+	return w.raw.Read(p)
+}
+
+// read gives its slot back while it waits for the peer: what the cap limits is computing, and a
+// client that stalls within its handshake must not hold up others (T86, A13, A14).
+func (o *opening) read(raw net.Conn, p []byte) (int, error) {
+	if o.hasFirst && len(p) > 0 {
+		o.hasFirst = false
+		p[0] = o.first
+		return 1, nil
+	}
+	if o.slots == nil {
+		return raw.Read(p)
+	}
+	o.release()
+	n, err := raw.Read(p)
+	if err != nil {
+		return n, err
+	}
+	if err := o.slots.Acquire(o.ctx, 1); err != nil {
+		return 0, err
+	}
+	o.holding = true
+	return n, nil
+}
+
+func (o *opening) release() {
+	if o.holding {
+		o.slots.Release(1)
+		o.holding = false
+	}
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gather == nil {
+		return w.send(p)
+	}
+	*w.gather = append(*w.gather, p...)
+	if len(*w.gather) < gatherLimit {
+		return len(p), nil
+	}
+	return len(p), w.flush()
+}
+
+// cork makes writes gather until uncork, which sends what is left.
+func (w *wire) cork() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gather = gatherBuffers.Get().(*[]byte)
+}
+
+func (w *wire) uncork() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := w.flush()
+	if cap(*w.gather) <= gatherLimit+gatherRoom {
+		gatherBuffers.Put(w.gather)
+	}
+	w.gather = nil
+	return err
+}
+
+// flush empties gather, sent or not: after an error the connection is of no more use.
+func (w *wire) flush() error {
+	b := *w.gather
+	*w.gather = b[:0]
+	if len(b) == 0 {
+		return nil
+	}
+	_, err := w.send(b)
+	return err
+}
+
+func (w *wire) send(p []byte) (int, error) {
+	w.arm()
+	return w.raw.Write(p)
+}
+
+// arm moves the write deadline, but not for every message: once an eighth of the timeout is
+// over. A write therefore waits at least seven eighths of the timeout.
+func (w *wire) arm() {
+	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
+	if w.pinned || w.writeTimeout <= 0 {
+		return
+	}
+	now := time.Now()
+	if now.Sub(w.armed) < w.writeTimeout/8 {
+		return
+	}
+	w.armed = now
+	// An error means that the socket is closed, which the write itself will report.
+	_ = w.raw.SetWriteDeadline(now.Add(w.writeTimeout))
+}
+
+// SetWriteDeadline overrides the automatic deadline until it is called with the zero time.
+func (w *wire) SetWriteDeadline(t time.Time) error {
+	w.deadlines.Lock()
+	defer w.deadlines.Unlock()
+	w.pinned, w.armed = !t.IsZero(), time.Time{}
+	return w.raw.SetWriteDeadline(t)
+}
+
+// SetDeadline sets both deadlines; see SetWriteDeadline.
+func (w *wire) SetDeadline(t time.Time) error {
+	if err := w.SetWriteDeadline(t); err != nil {
+		return err
+	}
+	return w.raw.SetReadDeadline(t)
+}
+
+func (w *wire) SetReadDeadline(t time.Time) error { return w.raw.SetReadDeadline(t) }
+func (w *wire) Close() error                      { return w.raw.Close() }
+func (w *wire) LocalAddr() net.Addr               { return w.raw.LocalAddr() }
+func (w *wire) RemoteAddr() net.Addr              { return w.raw.RemoteAddr() }
+
+// CloseWrite sends FIN where the socket can.
+func (w *wire) CloseWrite() error {
+	if half, ok := w.raw.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
