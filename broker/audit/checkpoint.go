@@ -1,0 +1,117 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Cause is why a checkpoint was written.
+type Cause string
+
+// The causes. A stream that ends in shutdown or recovery is closed: nothing follows.
+const (
+	CauseInterval Cause = "interval"
+	CauseRotate   Cause = "rotate"
+	CauseStart    Cause = "start"
+	CauseRecovery Cause = "recovery"
+	CauseShutdown Cause = "shutdown"
+)
+
+// originPrefix starts a note's first line and the signer's name.
+const originPrefix = "pgsignet-audit/"
+
+// checkpoint is the group of a checkpoint's line.
+type checkpoint struct {
+	cause Cause
+	size  int64 // lines before it
+	note  string
+
+	// Of a recovery: what it sets aside. From byte `from` of `file` on, nothing counts.
+	file  string
+	from  int64
+	bytes int64  // set aside
+	torn  string // where they are kept; "" when they are nowhere
+}
+
+// append writes the group.
+func (c *checkpoint) append(e *line) {
+	e.open("checkpoint")
+	e.str("cause", string(c.cause))
+	e.int("size", c.size)
+	if c.file != "" {
+		e.str("file", c.file)
+		e.int("from", c.from)
+		e.int("bytes", c.bytes)
+		e.str("torn", c.torn)
+	}
+	e.str("note", c.note)
+	e.close()
+}
+
+// signTree signs the tree of stream: its name, its size, its root. Not tlog.FormatTree, which claims
+// to be Go's checksum database.
+func signTree(stream string, size int64, root tlog.Hash, signer note.Signer) (string, error) {
+	text := fmt.Sprintf("%s%s\n%d\n%s\n", originPrefix, stream, size, root)
+	signed, err := note.Sign(&note.Note{Text: text}, signer)
+	return string(signed), err
+}
+
+// tree is what a note states.
+type tree struct {
+	stream string
+	size   int64
+	root   tlog.Hash
+}
+
+// parseTree reads the text of a note.
+func parseTree(text string) (tree, error) {
+	parts := strings.SplitN(text, "\n", 4)
+	if len(parts) < 4 {
+		return tree{}, errors.New("not a checkpoint: three lines expected")
+	}
+	stream, found := strings.CutPrefix(parts[0], originPrefix)
+	if !found {
+		return tree{}, fmt.Errorf("not a checkpoint of pgsignet: origin %q", parts[0])
+	}
+	size, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || size < 0 {
+		return tree{}, fmt.Errorf("checkpoint size %q", parts[1])
+	}
+	root, err := tlog.ParseHash(parts[2])
+	if err != nil {
+		return tree{}, fmt.Errorf("checkpoint root: %w", err)
+	}
+	return tree{stream: stream, size: size, root: root}, nil
+}
+
+// checkpointBody is a checkpoint's line from `time` on.
+func checkpointBody(e *line, now time.Time, node string, c *checkpoint) []byte {
+	e.reset(newLimits(defaultText))
+	e.lim.name = maxLine / 4 // a note is one name, and never cut
+	e.start(now, node, checkpointEvent)
+	c.append(e)
+	e.close()
+	return e.b
+}
+
+// publicKey derives the text form of a signing key's public half: NAME+HASH+base64(1, key).
+func publicKey(skey string) (string, error) {
+	parts := strings.SplitN(strings.TrimSpace(skey), "+", 5)
+	if len(parts) != 5 || parts[0] != "PRIVATE" || parts[1] != "KEY" {
+		return "", errors.New("not a key in note's form")
+	}
+	raw, err := base64.StdEncoding.DecodeString(parts[4])
+	if err != nil || len(raw) != 1+ed25519.SeedSize {
+		return "", errors.New("not an Ed25519 key in note's form")
+	}
+	pub := ed25519.NewKeyFromSeed(raw[1:]).Public().(ed25519.PublicKey)
+	return note.NewEd25519VerifierKey(parts[2], pub)
+}

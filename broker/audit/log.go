@@ -1,0 +1,423 @@
+// Package audit keeps the record of every access: typed events, written as chained and signed lines
+// that nobody can change unseen, and read back by verify, search, report and tail.
+//
+// It does not decide what is recorded, it never logs, and it knows neither policy nor protocol: the
+// caller fills plain fields.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Delivery says when a statement may go ahead of its record. Both kinds use the same methods of a
+// Log: which to call is the caller's to obey.
+type Delivery string
+
+const (
+	BestEffort Delivery = "best_effort" // Append: a bounded queue, synced each second
+	Strict     Delivery = "strict"      // Submit and AppendDurable: durable first
+)
+
+// Config is what Open needs. Zero values take the defaults named.
+type Config struct {
+	Directory         string // created 0700
+	Node              string // name of this process's host in every line and file
+	Delivery          Delivery
+	SegmentSize       int64         // bytes; 256 MiB
+	SegmentAge        time.Duration // 24h
+	MaxStatementBytes int           // of text in a line; 16 KiB, at most 128 KiB
+	CheckpointKey     string        // path of the Ed25519 key; DIRECTORY/audit.key
+	Redact            []string      // RE2
+	QueueRecords      int           // records waiting; 8192
+	QueueBytes        int           // of text and values waiting; 32 MiB
+	Files             Files         // nil: the operating system's
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Directory == "" {
+		return c, errors.New("audit: no directory")
+	}
+	if err := checkNode(c.Node); err != nil {
+		return c, fmt.Errorf("audit: %w", err)
+	}
+	orInt(&c.MaxStatementBytes, defaultText)
+	orInt(&c.QueueRecords, 8192)
+	orInt(&c.QueueBytes, 32<<20)
+	orInt(&c.SegmentSize, 256<<20)
+	orInt(&c.SegmentAge, 24*time.Hour)
+	if c.MaxStatementBytes > maxLine/2 {
+		return c, fmt.Errorf("audit: max_statement_bytes is %d: at most %d", c.MaxStatementBytes, maxLine/2)
+	}
+	if c.Delivery == "" {
+		c.Delivery = BestEffort
+	}
+	if c.CheckpointKey == "" {
+		c.CheckpointKey = filepath.Join(c.Directory, keyFile)
+	}
+	if c.Files == nil {
+		c.Files = osFiles{}
+	}
+	return c, nil
+}
+
+func orInt[T int | int64 | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
+
+// Log is one process's stream. Its methods are safe for concurrent use.
+type Log struct {
+	// Fixed by Open.
+	cfg  Config
+	lock *streamLock
+	wake chan struct{} // the queue is no longer empty
+	hurr chan struct{} // somebody waits, the queue is half full, or Close was called
+	done chan struct{} // the writer has ended
+
+	mu      sync.Mutex
+	queue   []entry
+	bytes   int    // of text and values in queue
+	batch   *batch // of what is in queue
+	lost    uint64 // records dropped since the last line
+	total   Stats
+	failure *WriteError // what keeps the writer from writing; nil when it works
+	closed  bool
+
+	closing sync.Once
+	closeEr error // written before done is closed
+}
+
+// entry is a record in the queue.
+type entry struct {
+	rec    Record
+	waited bool // dropped when it cannot be written: its caller was told
+}
+
+// batch is what one drain of the queue takes: it becomes durable, or not, as one.
+type batch struct {
+	done chan struct{}
+	err  error // before done is closed
+}
+
+// Ticket stands for records on their way to the disk. The zero Ticket is of nothing, and done.
+type Ticket struct{ b *batch }
+
+// Done is closed when the outcome is known. It is nil, which blocks for ever, for the zero Ticket.
+func (t Ticket) Done() <-chan struct{} {
+	if t.b == nil {
+		return nil
+	}
+	return t.b.done
+}
+
+// Err is nil when the records are durable, a *WriteError when they are not. It blocks until known.
+func (t Ticket) Err() error {
+	if t.b == nil {
+		return nil
+	}
+	<-t.b.done
+	return t.b.err
+}
+
+// Wait is Err with a way out: ctx ends the waiting, not the writing.
+func (t Ticket) Wait(ctx context.Context) error {
+	if t.b == nil {
+		return nil
+	}
+	select {
+	case <-t.b.done:
+		return t.b.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Stats counts since Open.
+type Stats struct {
+	Lines    uint64 // written, checkpoints too
+	Bytes    uint64
+	Syncs    uint64
+	Lost     uint64 // records dropped on a full queue
+	Refused  uint64 // records whose waiting caller got an error
+	Failures uint64 // writes and syncs that failed
+	Queued   int    // records waiting now
+}
+
+// WriteError says that records are not durable. A statement gated by them must not be sent.
+type WriteError struct{ Err error }
+
+func (e *WriteError) Error() string { return "audit: " + e.Err.Error() }
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// SQLState is io_error (PostgreSQL appendix A). A login that finds the audit stuck answers 57P03.
+func (e *WriteError) SQLState() string { return "58030" }
+
+// Reason is the end of a session that could not be recorded.
+func (e *WriteError) Reason() string { return "audit_failed" }
+
+// Public is the text a client may see.
+func (e *WriteError) Public() string { return "could not write the audit record" }
+
+var errClosed = &WriteError{Err: errors.New("the log is closed")}
+
+// Open starts this process's stream in the directory and signs its start.
+func Open(cfg Config) (*Log, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := privateDir(cfg.Directory); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	signer, err := loadSigner(cfg.CheckpointKey, cfg.Directory, cfg.Node)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	clean, err := newPrivacy(cfg.Redact)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	stream, lock, err := newStream(cfg.Directory, cfg.Node)
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	l := &Log{cfg: cfg, lock: lock, wake: make(chan struct{}, 1), hurr: make(chan struct{}, 1), done: make(chan struct{})}
+	l.batch = newBatch()
+	w := newWriter(l, stream, signer, clean)
+	if err := w.begin(); err != nil {
+		lock.release()
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	go w.run() // joined by Close
+	return l, nil
+}
+
+// privateDir makes dir, or takes from others what they may do in it.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	st, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if st.Mode().Perm() == 0o700 {
+		return nil
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return fmt.Errorf("%s must be 0700: %w", dir, err)
+	}
+	return nil
+}
+
+// newStream picks a name that no stream has, and locks it.
+func newStream(dir, node string) (string, *streamLock, error) {
+	for {
+		stream := streamName(node, time.Now())
+		old, err := filepath.Glob(filepath.Join(dir, stream+"-*"))
+		if err != nil {
+			return "", nil, err
+		}
+		if len(old) > 0 {
+			continue
+		}
+		lock, err := lockStream(dir, stream)
+		if errors.Is(err, errLocked) {
+			continue
+		}
+		return stream, lock, err
+	}
+}
+
+func newBatch() *batch { return &batch{done: make(chan struct{})} }
+
+// Append queues r and returns at once. It never blocks: when the queue is full r is dropped, and the
+// next line says how many were. The error says so, or that the log is closed; a caller may ignore it.
+func (l *Log) Append(r *Record) error {
+	_, err := l.enqueue(false, r)
+	return err
+}
+
+// Submit queues records whose caller waits for them, all in one batch, and returns at once. While
+// the disk fails, the Ticket has its error already.
+func (l *Log) Submit(recs ...*Record) Ticket {
+	t, err := l.enqueue(true, recs...)
+	if err != nil {
+		b := &batch{done: closedChan, err: err}
+		return Ticket{b}
+	}
+	return t
+}
+
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// AppendDurable returns when r is on the disk, under either delivery. When ctx ends first its cause is
+// returned, and r may become durable later.
+func (l *Log) AppendDurable(ctx context.Context, r *Record) error {
+	return l.Submit(r).Wait(ctx)
+}
+
+// Write is AppendDurable when delivery is strict, else Append.
+func (l *Log) Write(ctx context.Context, r *Record) error {
+	if l.Strict() {
+		return l.AppendDurable(ctx, r)
+	}
+	return l.Append(r)
+}
+
+// Strict reports whether statements wait for their record.
+func (l *Log) Strict() bool { return l.cfg.Delivery == Strict }
+
+// ErrLost is returned by Append when the queue is full.
+var ErrLost = errors.New("audit: queue full, record lost")
+
+func (l *Log) enqueue(waited bool, recs ...*Record) (Ticket, error) {
+	size := 0
+	for _, r := range recs {
+		size += r.weight()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return Ticket{}, errClosed
+	case waited && l.failure != nil:
+		l.total.Refused += uint64(len(recs))
+		return Ticket{}, l.failure
+	case !waited && (len(l.queue) >= l.cfg.QueueRecords || l.bytes+size > l.cfg.QueueBytes):
+		l.lost++
+		l.total.Lost++
+		return Ticket{}, ErrLost
+	}
+	first := len(l.queue) == 0
+	for _, r := range recs {
+		l.queue = append(l.queue, entry{rec: *r, waited: waited})
+		if e := &l.queue[len(l.queue)-1]; e.rec.Time.IsZero() {
+			e.rec.Time = time.Now()
+		}
+	}
+	l.bytes += size
+	switch {
+	case waited || len(l.queue) == l.cfg.QueueRecords/2 || l.bytes > l.cfg.QueueBytes/2:
+		poke(l.hurr)
+	case first:
+		poke(l.wake)
+	}
+	return Ticket{l.batch}, nil
+}
+
+// poke leaves a token in c, unless one is there.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// weight is what r's statement keeps in memory while it waits, in bytes.
+func (r *Record) weight() int {
+	if r.Stmt == nil {
+		return 0
+	}
+	n := len(r.Stmt.Text) + len(r.Stmt.Message)
+	for i := range r.Stmt.Params {
+		n += len(r.Stmt.Params[i].Bytes)
+	}
+	return n
+}
+
+// take empties the queue into buf and starts a new batch.
+func (l *Log) take(buf []entry) ([]entry, *batch, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q, b, lost := l.queue, l.batch, l.lost
+	l.queue, l.batch, l.bytes, l.lost = buf[:0], newBatch(), 0, 0
+	return q, b, lost
+}
+
+// Healthy is nil, or what keeps records from the disk. A strict broker refuses logins meanwhile and is
+// not ready; it mends itself.
+func (l *Log) Healthy() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.failure != nil:
+		return l.failure
+	case l.closed:
+		return errClosed
+	}
+	return nil
+}
+
+// Stats returns the counters.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.total
+	s.Queued = len(l.queue)
+	return s
+}
+
+// Close writes what is queued, signs the tail, closes the segment and ends the writer. Records
+// appended later are refused. It is safe to call twice; the second call returns the first's result.
+func (l *Log) Close() error {
+	l.closing.Do(func() {
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
+		poke(l.hurr)
+	})
+	<-l.done
+	return l.closeEr
+}
+
+func (l *Log) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// count adds lines that became durable.
+func (l *Log) count(lines, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total.Lines += uint64(lines)
+	l.total.Bytes += uint64(bytes)
+	l.total.Syncs++
+}
+
+// stuck says that the disk failed: Submit refuses from now on, and who waits already is told.
+func (l *Log) stuck(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failure = &WriteError{err}
+	l.total.Failures++
+	kept := l.queue[:0]
+	for i := range l.queue {
+		if l.queue[i].waited {
+			l.total.Refused++
+			l.bytes -= l.queue[i].rec.weight()
+		} else {
+			kept = append(kept, l.queue[i])
+		}
+	}
+	clear(l.queue[len(kept):])
+	l.queue = kept
+	l.batch.err = l.failure
+	close(l.batch.done)
+	l.batch = newBatch()
+}
+
+// mended ends stuck.
+func (l *Log) mended() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failure = nil
+}
