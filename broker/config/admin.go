@@ -35,15 +35,20 @@ func (d *decoder) admin(b *adminBlock) Admin {
 	if b == nil {
 		b = &adminBlock{}
 	}
+	cert, key, cas := d.file(b.CertFile), d.file(b.KeyFile), d.files(b.ClientCA)
 	a := Admin{
 		Address:   defaultAdminAddress,
-		CertFile:  d.path(b.CertFile),
-		KeyFile:   d.path(b.KeyFile),
-		ClientCA:  d.paths(b.ClientCA),
-		Socket:    d.path(b.Socket),
+		CertFile:  cert.path,
+		KeyFile:   key.path,
+		ClientCA:  names(cas),
+		Socket:    d.socketPath(d.file(b.Socket)),
 		Database:  "pgsignet",
-		LocksFile: d.path(b.LocksFile),
+		LocksFile: d.locksFile(d.file(b.LocksFile)),
 	}
+	if b.CertFile != nil {
+		d.serverCertificate("The admin certificate", cert, key)
+	}
+	d.adminCAs = append(d.adminCAs, d.anchors("The admin CA", cas)...)
 	if b.Address != nil {
 		if a.Address = d.text(b.Address, ""); a.Address != "" {
 			a.Address = d.hostPort(b.Address, "")

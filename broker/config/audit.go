@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -40,18 +41,28 @@ type syslogSinkBlock struct {
 }
 
 func (d *decoder) audit(b *auditBlock) Audit {
+	if b == nil {
+		d.failf("Missing audit block", "Every access is recorded; say where: audit { directory = \"/var/lib/pgsignet/audit\" }.")
+		return Audit{}
+	}
+	directory, key := d.file(b.Directory), d.file(b.CheckpointKey)
+	d.auditDirectory(directory)
+	d.checkpointKey(key)
 	a := Audit{
-		Directory:         d.path(b.Directory),
+		Directory:         directory.path,
 		Level:             d.choice(b.Level, "statement", "session", "full"),
 		Delivery:          d.choice(b.Delivery, "best_effort", "strict"),
 		SegmentSize:       d.size(b.SegmentSize, 256<<20, 64<<10, 64<<30),
 		SegmentAge:        d.duration(b.SegmentAge, 24*time.Hour, time.Second),
 		MaxStatementBytes: d.size(b.MaxStatementBytes, 16<<10, 64, 16<<20),
-		CheckpointKey:     d.path(b.CheckpointKey),
+		CheckpointKey:     key.path,
 		Redact:            d.redact(b.Redact),
 	}
 	for i := range b.Sinks {
 		a.Sinks = append(a.Sinks, d.sink(&b.Sinks[i]))
+	}
+	if a.CheckpointKey == "" && a.Directory != "" {
+		a.CheckpointKey = filepath.Join(a.Directory, "audit.key")
 	}
 	return a
 }
@@ -78,11 +89,17 @@ func (d *decoder) sink(b *sinkBlock) Sink {
 	case SinkPostgres:
 		var pg postgresSinkBlock
 		d.decode(b.Body, &pg)
-		return Sink{Kind: b.Kind, DSNFile: d.path(pg.DSNFile), Table: d.text(pg.Table, "pgsignet_audit")}
+		dsn := d.file(pg.DSNFile)
+		d.secret(dsn)
+		return Sink{Kind: b.Kind, DSNFile: dsn.path, Table: d.text(pg.Table, "pgsignet_audit")}
 	case SinkSyslog:
 		var sl syslogSinkBlock
 		d.decode(b.Body, &sl)
-		return Sink{Kind: b.Kind, Address: d.syslogAddress(sl.Address), CAFile: d.path(sl.CAFile)}
+		ca := d.file(sl.CAFile)
+		if sl.CAFile != nil {
+			d.anchors("The log server's CA", []file{ca})
+		}
+		return Sink{Kind: b.Kind, Address: d.syslogAddress(sl.Address), CAFile: ca.path}
 	}
 	kinds := []string{SinkPostgres, SinkSyslog}
 	d.errorf(b.KindRange, "Unknown sink", "A sink is one of %s, not %q.%s", strings.Join(kinds, ", "), b.Kind, didYouMean(b.Kind, kinds))

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,12 +46,16 @@ type listenerBlock struct {
 	SPIFFE *spiffeBlock `hcl:"spiffe,block"`
 
 	DefRange hcl.Range `hcl:",def_range"`
+
+	anchors []placed // of client_ca, once read
 }
 
 type spiffeBlock struct {
 	WorkloadAPI  *hcl.Attribute     `hcl:"workload_api,optional"`
 	TrustDomains []trustDomainBlock `hcl:"trust_domain,block"`
 	DefRange     hcl.Range          `hcl:",def_range"`
+
+	anchors []placed // of every bundle, once read
 }
 
 type trustDomainBlock struct {
@@ -64,16 +69,12 @@ const maxConnections = 1_000_000
 
 func (d *decoder) listener(b *listenerBlock) Listener {
 	l := Listener{
-		Name:     b.Name,
-		Address:  d.hostPort(b.Address, ""),
-		Socket:   d.need(b.Socket),
-		CertFile: d.path(b.CertFile),
-		KeyFile:  d.path(b.KeyFile),
-		ClientCA: d.paths(b.ClientCA),
-		CRL:      d.paths(b.CRL),
-		SPIFFE:   d.spiffe(b.SPIFFE),
+		Name:    b.Name,
+		Address: d.hostPort(b.Address, ""),
+		Socket:  d.need(b.Socket),
 	}
 	d.listenerTrust(b, &l)
+	d.listenerFiles(b, &l)
 	d.listenerLimits(b, &l)
 	if b.Address == nil && b.Socket == nil {
 		d.errorf(b.DefRange, "Missing address", "Listener %q needs an address such as \"127.0.0.1:6432\", or the name of a systemd socket.", b.Name)
@@ -82,6 +83,26 @@ func (d *decoder) listener(b *listenerBlock) Listener {
 		d.errorf(b.DefRange, "Missing client_ca", "Listener %q needs client_ca = [\"FILE\"], the CAs that sign its clients' certificates, or a spiffe block.", b.Name)
 	}
 	return l
+}
+
+// listenerFiles reads what the listener trusts and shows.
+func (d *decoder) listenerFiles(b *listenerBlock, l *Listener) {
+	cert, key := d.file(b.CertFile), d.file(b.KeyFile)
+	l.CertFile, l.KeyFile = cert.path, key.path
+	d.serverCertificate("The server certificate", cert, key)
+
+	cas, crls := d.files(b.ClientCA), d.files(b.CRL)
+	l.ClientCA, l.CRL = names(cas), names(crls)
+	b.anchors = d.anchors("The client CA", cas)
+	if b.SPIFFE != nil {
+		l.SPIFFE = d.spiffe(b.SPIFFE)
+	}
+	trusted := b.anchors
+	if b.SPIFFE != nil {
+		trusted = append(slices.Clip(trusted), b.SPIFFE.anchors...)
+	}
+	d.clientCAs = append(d.clientCAs, trusted...)
+	d.crls(crls, trusted, l.CRLPolicy)
 }
 
 func (d *decoder) listenerTrust(b *listenerBlock, l *Listener) {
@@ -114,9 +135,6 @@ func (d *decoder) listenerLimits(b *listenerBlock, l *Listener) {
 }
 
 func (d *decoder) spiffe(b *spiffeBlock) *SPIFFE {
-	if b == nil {
-		return nil
-	}
 	s := &SPIFFE{WorkloadAPI: d.need(b.WorkloadAPI), Bundles: map[string][]string{}}
 	if b.WorkloadAPI == nil && len(b.TrustDomains) == 0 {
 		d.errorf(b.DefRange, "Empty spiffe block", "Name a workload_api socket, or a bundle: trust_domain \"prod.example\" { bundle = [\"FILE\"] }.")
@@ -132,7 +150,9 @@ func (d *decoder) spiffe(b *spiffeBlock) *SPIFFE {
 		if !validTrustDomain(td.Name) {
 			d.errorf(td.DefRange, "Not a trust domain", "A SPIFFE trust domain is 1 to 255 of a-z, 0-9, '.', '_' and '-', without spiffe:// or a path, not %q.", td.Name)
 		}
-		s.Bundles[td.Name] = d.paths(td.Bundle)
+		bundle := d.files(td.Bundle)
+		s.Bundles[td.Name] = names(bundle)
+		b.anchors = append(b.anchors, d.anchors("The SPIFFE bundle's CA", bundle)...)
 	}
 	return s
 }
@@ -162,19 +182,4 @@ func checkHostPort(s string) error {
 		return fmt.Errorf("needs a port number from 0 to 65535, not %q", port)
 	}
 	return nil
-}
-
-// paths is a list of files or directories, absolute.
-func (d *decoder) paths(a *hcl.Attribute) []string {
-	var out []string
-	for _, it := range d.list(a) {
-		if it.text == "" {
-			d.errorf(it.at, "Empty value", "%s names files; this name is empty.", a.Name)
-			continue
-		}
-		if p := d.resolve(it); p != "" {
-			out = append(out, p)
-		}
-	}
-	return out
 }

@@ -58,6 +58,9 @@ type decoder struct {
 	parser *hclparse.Parser
 	now    time.Time
 	diags  hcl.Diagnostics
+
+	// Certificates by purpose, for what must be kept apart (T81).
+	clientCAs, adminCAs, serverCAs, issuers []placed
 }
 
 // root is everything that may stand at the top of a file, rules aside.
@@ -93,6 +96,7 @@ func (d *decoder) load(s Source) *Config {
 	d.decode(body, &r)
 	d.fill(&r, cfg)
 	d.override(s, cfg)
+	d.lint(&r, cfg)
 	return cfg
 }
 
@@ -102,7 +106,7 @@ func (d *decoder) fill(r *root, cfg *Config) {
 	if r.Node == nil {
 		cfg.Node, _ = os.Hostname()
 	}
-	cfg.RuntimeDir = d.path(r.RuntimeDir)
+	cfg.RuntimeDir = d.runtimeDir(d.file(r.RuntimeDir))
 	for i := range r.Listeners {
 		cfg.Listeners = append(cfg.Listeners, d.listener(&r.Listeners[i]))
 	}
@@ -112,9 +116,7 @@ func (d *decoder) fill(r *root, cfg *Config) {
 	for i := range r.Databases {
 		cfg.Databases = append(cfg.Databases, d.database(&r.Databases[i]))
 	}
-	if r.Audit != nil {
-		cfg.Audit = d.audit(r.Audit)
-	}
+	cfg.Audit = d.audit(r.Audit)
 	cfg.Admin = d.admin(r.Admin)
 	cfg.Log = d.log(r.Log)
 	cfg.Shutdown.DrainTimeout = 30 * time.Second
@@ -144,7 +146,7 @@ func (d *decoder) database(b *databaseBlock) Database {
 		Name:        b.Name,
 		Upstream:    d.need(b.Upstream),
 		DBName:      d.need(b.DBName),
-		IdentityKey: d.path(b.IdentityKey),
+		IdentityKey: d.identityKey(d.file(b.IdentityKey)),
 	}
 	if db.DBName == "" && db.Name != "*" {
 		db.DBName = db.Name
@@ -165,7 +167,7 @@ func (d *decoder) parse(paths []string, cfg *Config) []*hcl.File {
 		if slices.Contains(cfg.Files, name) {
 			continue
 		}
-		src, err := readFile(name, maxFile)
+		src, err := readSource(name)
 		if err != nil {
 			d.failf("Cannot read the configuration", "%v.", err)
 			continue
@@ -222,19 +224,19 @@ func (d *decoder) failf(summary, format string, args ...any) {
 	})
 }
 
-// readFile reads a whole file of at most limit bytes.
-func readFile(name string, limit int64) ([]byte, error) {
+// readSource reads a whole HCL file; it may be a pipe.
+func readSource(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case int64(len(data)) > limit:
-		return nil, fmt.Errorf("%s is larger than %s", name, formatSize(limit))
+	case len(data) > maxFile:
+		return nil, fmt.Errorf("%s is larger than %s", name, formatSize(maxFile))
 	}
 	return data, nil
 }

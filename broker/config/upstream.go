@@ -31,13 +31,9 @@ type credentialBlock struct {
 	KindRange hcl.Range `hcl:"kind,label_range"`
 	Body      hcl.Body  `hcl:",remain"`
 	DefRange  hcl.Range `hcl:",def_range"`
-
-	// pair is the certificate and key, once decoded; the zero value for a password.
-	pair pairBlock
 }
 
-// pairBlock is credential "certificate", and the part of "issuer" that it shares.
-type pairBlock struct {
+type certificateBlock struct {
 	CertFile *hcl.Attribute `hcl:"cert_file"`
 	KeyFile  *hcl.Attribute `hcl:"key_file"`
 }
@@ -71,11 +67,15 @@ type poolBlock struct {
 }
 
 func (d *decoder) upstream(b *upstreamBlock) Upstream {
+	ca := d.file(b.CAFile)
+	if b.CAFile != nil {
+		d.serverCAs = append(d.serverCAs, d.anchors("The server CA", []file{ca})...)
+	}
 	return Upstream{
 		Name:           b.Name,
 		Hosts:          d.hosts(b.Hosts),
 		Target:         d.choice(b.Target, "any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
-		CAFile:         d.path(b.CAFile),
+		CAFile:         ca.path,
 		ServerName:     d.need(b.ServerName),
 		Negotiation:    d.choice(b.Negotiation, "postgres", "direct"),
 		ConnectTimeout: d.duration(b.ConnectTimeout, 5*time.Second, 100*time.Millisecond),
@@ -132,8 +132,7 @@ func (d *decoder) credential(b *upstreamBlock) Credential {
 	c := &b.Credentials[0]
 	switch c.Kind {
 	case CredentialCertificate:
-		d.decode(c.Body, &c.pair)
-		return Credential{Kind: c.Kind, CertFile: d.path(c.pair.CertFile), KeyFile: d.path(c.pair.KeyFile)}
+		return d.certificate(c)
 	case CredentialIssuer:
 		return d.issuer(c)
 	case CredentialPassword:
@@ -144,14 +143,23 @@ func (d *decoder) credential(b *upstreamBlock) Credential {
 	return Credential{}
 }
 
+func (d *decoder) certificate(c *credentialBlock) Credential {
+	var b certificateBlock
+	d.decode(c.Body, &b)
+	cert, key := d.file(b.CertFile), d.file(b.KeyFile)
+	d.clientCertificate(cert, key)
+	return Credential{Kind: c.Kind, CertFile: cert.path, KeyFile: key.path}
+}
+
 func (d *decoder) issuer(c *credentialBlock) Credential {
 	var b issuerBlock
 	d.decode(c.Body, &b)
-	c.pair = pairBlock{b.CertFile, b.KeyFile}
+	cert, key := d.file(b.CertFile), d.file(b.KeyFile)
+	d.issuerCertificate(cert, key)
 	return Credential{
 		Kind:           c.Kind,
-		CertFile:       d.path(b.CertFile),
-		KeyFile:        d.path(b.KeyFile),
+		CertFile:       cert.path,
+		KeyFile:        key.path,
 		Lifetime:       d.duration(b.Lifetime, 30*time.Minute, time.Minute),
 		MintsPerMinute: d.number(b.MintsPerMinute, 60, 1, maxConnections),
 	}
@@ -160,7 +168,9 @@ func (d *decoder) issuer(c *credentialBlock) Credential {
 func (d *decoder) password(c *credentialBlock) Credential {
 	var b passwordBlock
 	d.decode(c.Body, &b)
-	return Credential{Kind: c.Kind, PasswordFile: d.path(b.File)}
+	f := d.file(b.File)
+	d.passwordFile(f)
+	return Credential{Kind: c.Kind, PasswordFile: f.path}
 }
 
 func (d *decoder) pool(b *poolBlock) Pool {

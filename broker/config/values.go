@@ -278,19 +278,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// path is the attribute's path, absolute: a relative one starts at the file that names it. It is ""
-// when the attribute is absent.
-func (d *decoder) path(a *hcl.Attribute) string {
-	if a == nil {
-		return ""
-	}
-	s := d.need(a)
-	if s == "" {
-		return ""
-	}
-	return d.resolve(item{s, a.Expr.Range()})
-}
-
+// resolve makes a path absolute: a relative one starts at the file that names it.
 func (d *decoder) resolve(it item) string {
 	s := it.text
 	if strings.ContainsRune(s, 0) {
