@@ -155,9 +155,9 @@ func (f Frame) Decode() (p Packet, err error) {
 	p.Kind = f.Kind()
 	switch p.Kind {
 	case SSLRequest:
-		err = f.decodeV2(&pgproto3.SSLRequest{})
+		err = f.request(&pgproto3.SSLRequest{})
 	case GSSENCRequest:
-		err = f.decodeV2(&pgproto3.GSSEncRequest{})
+		err = f.request(&pgproto3.GSSEncRequest{})
 	case CancelRequest:
 		p.Cancel, err = f.cancelKey()
 	default:
@@ -167,6 +167,14 @@ func (f Frame) Decode() (p Packet, err error) {
 		return Packet{}, err
 	}
 	return p, nil
+}
+
+// request decodes a packet that is its code alone; v2 lets anything follow it.
+func (f Frame) request(m pgproto3.FrontendMessage) error {
+	if len(f.Body) > 0 {
+		return fmt.Errorf("%w: %d bytes behind request code %d", ErrMalformed, len(f.Body), f.Code)
+	}
+	return f.decodeV2(m)
 }
 
 // decodeV2 has pgproto3/v2 decode the packet into m.
