@@ -1,0 +1,150 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/policy"
+)
+
+// refuseTimeout is how long a refused client may take to read why.
+const refuseTimeout = 2 * time.Second
+
+// turnAway ends a connection that never became a client.
+func (s *session) turnAway(err error) {
+	refused, ok := errors.AsType[*downstream.AdmitError](err)
+	if !ok {
+		s.server.log.Error("admission failed", zap.Stringer("sid", s.id), zap.Error(err))
+		return
+	}
+	if refused.Probe {
+		refused.Conn.Close()
+		return
+	}
+	told := &pgwire.Error{Slug: refused.Reason}
+	if refused.Answer != nil {
+		told = answer(refused.Answer, s.id)
+		told.Slug = refused.Reason
+	}
+	client := &audit.Client{
+		Addr: addrString(refused.Addr), Proxy: addrString(refused.Proxy), Listener: s.door.name,
+	}
+	auditTLS(client, refused.TLS)
+	s.recordDenial(&audit.Record{Client: client, Denial: auditDenial(refused.Stage, told, err)}, told, err)
+	s.tell(refused.Conn, refused.Answer, told)
+}
+
+// tell sends a refusal where there is one to send, and closes the connection.
+func (s *session) tell(conn net.Conn, answer, told *pgwire.Error) {
+	if answer == nil {
+		conn.Close()
+		return
+	}
+	if err := downstream.Refuse(conn, told, refuseTimeout); err != nil {
+		s.server.log.Debug("refusal not delivered", zap.Stringer("sid", s.id), zap.Error(err))
+	}
+}
+
+// refuse ends a login that was turned down, whatever the stage it had come to.
+func (s *session) refuse(stage string, err error) {
+	if errors.Is(err, errAbandoned) {
+		s.server.log.Info("client left during login", zap.Stringer("sid", s.id))
+		return
+	}
+	told := answer(err, s.id)
+	record := &audit.Record{
+		Client: auditClient(s.client), Requested: auditRequested(s.client.Startup),
+		Denial: auditDenial(stage, told, err),
+	}
+	s.describeDecision(record, err)
+	s.recordDenial(record, told, err)
+	s.tell(s.client.Conn, told, told)
+}
+
+// describeDecision adds what is known of the certificate and of the rule that refused.
+func (s *session) describeDecision(record *audit.Record, err error) {
+	d := s.decided.Load()
+	if d == nil {
+		record.Cert = presentedCert(&s.client.TLS)
+		return
+	}
+	record.Cert = auditCert(d.identity, d.verified)
+	if p, ok := errors.AsType[*policy.Denied](err); ok && p.Rule != nil {
+		record.Rule = auditRule(*p.Rule, nil, nil, d.snapshot.SHA256)
+	}
+}
+
+func (s *session) recordDenial(record *audit.Record, told *pgwire.Error, err error) {
+	record.Event, record.SID = audit.SessionDenied, s.id.String()
+	if aerr := s.server.cfg.Audit.Append(record); aerr != nil {
+		s.server.log.Error("refusal not recorded", zap.Stringer("sid", s.id), zap.Error(aerr))
+	}
+	s.server.log.Warn("session refused", zap.Stringer("sid", s.id),
+		zap.String("remote_addr", record.Client.Addr), zap.String("reason", told.Slug),
+		zap.String("sqlstate", told.Code), zap.Error(err))
+}
+
+// openRecord is the record of an access, written before the client is let in.
+func (s *session) openRecord(server *relay.Server) *audit.Record {
+	d := s.decided.Load()
+	g := d.grant
+	s.setup.TLS = s.client.TLSTime
+	reused := server.Sessions.Load() > 0
+	if !reused {
+		s.setup.Connect = server.Connect
+	}
+	return &audit.Record{
+		Event: audit.SessionOpen, SID: s.id.String(),
+		Client: auditClient(s.client), Cert: auditCert(d.identity, d.verified),
+		Rule:      auditRule(g.Rule, g.Matched, g.Captures, d.snapshot.SHA256),
+		Requested: auditRequested(s.client.Startup),
+		Granted: &audit.Granted{
+			Role: g.Role, Database: g.DBName, PoolMode: s.mode().String(), Level: s.level(),
+			Expires: d.verified.NotAfter,
+		},
+		Upstream: &audit.Upstream{
+			Name: g.Upstream, Addr: server.Addr, Conn: server.ID, PID: server.PID, Reused: reused,
+			CertSerial: server.CertSerial, CertNotAfter: server.CertNotAfter,
+		},
+		Setup: &s.setup,
+	}
+}
+
+// level is how much of the session is recorded: the map's word, else the configuration's.
+func (s *session) level() audit.Level {
+	if g := s.decided.Load().grant; g.Audit != "" {
+		return audit.Level(g.Audit)
+	}
+	return s.server.cfg.AuditLevel
+}
+
+// mode is how long the session keeps a server connection: the map's word, else the upstream's.
+func (s *session) mode() relay.Mode {
+	d := s.decided.Load()
+	switch {
+	case d.grant.Replication && d.request.Replication:
+		return relay.SessionMode
+	case d.grant.PoolMode == "transaction":
+		return relay.TransactionMode
+	case d.grant.PoolMode == "session":
+		return relay.SessionMode
+	}
+	return d.snapshot.Upstreams[d.grant.Upstream].Pool.Mode
+}
+
+// recordBestEffort appends a record that nothing waits for.
+func (s *Server) recordBestEffort(r *audit.Record) {
+	if err := s.cfg.Audit.Append(r); err != nil {
+		s.log.Error("audit record lost", zap.String("event", string(r.Event)), zap.Error(err))
+	}
+}
+
+// full says whether the listener has as many clients as it may (W88).
+func (d *door) full() bool { return d.MaxClients > 0 && d.clients.Load() > int64(d.MaxClients) }

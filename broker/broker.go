@@ -1,0 +1,281 @@
+// Package broker serves PostgreSQL clients that log in by certificate: it accepts connections and
+// takes each down one line, from TLS to the audit's close record.
+//
+// It does not read configuration files, and leaves how a certificate is verified, a login decided,
+// a server connection made or a message relayed to the packages below it.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/broker/pool"
+	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/broker/trust"
+	"github.com/pgsignet/pgsignet/broker/upstream"
+	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/policy"
+)
+
+// Config is what a Server is made of. The fields of Snapshot can be replaced while it runs.
+type Config struct {
+	Node         string
+	Listeners    []Listener
+	Audit        *audit.Log
+	AuditLevel   audit.Level
+	Log          *zap.Logger
+	DrainTimeout time.Duration // how long Serve waits for sessions once it is told to stop
+	SetupTimeout time.Duration // for the broker's own statements on a server connection
+}
+
+// Listener is one door that clients come in by.
+type Listener struct {
+	Name       string
+	Address    string       // host:port
+	Net        net.Listener // inherited; nil: Address is bound
+	Admission  downstream.Config
+	MaxClients int // logged in or on the way
+	HalfOpen   int // not yet logged in
+
+	IdleInTransactionTimeout time.Duration // 0: none
+	OpenBatchTimeout         time.Duration // extended messages without Sync; 0: none
+}
+
+// Upstream is a way to a PostgreSQL server and how its connections are pooled.
+type Upstream struct {
+	*upstream.Upstream
+	Pool          Pool
+	CancelTimeout time.Duration
+}
+
+// Pool holds what the pools of one upstream have in common.
+type Pool struct {
+	Mode         relay.Mode
+	Share        string // role | map | identity
+	Limits       pool.Limits
+	ResetTimeout time.Duration
+}
+
+// Snapshot is all that a reload replaces in one step. It never changes.
+type Snapshot struct {
+	Policy    *policy.Policy
+	SHA256    string                     // of the configuration files
+	Trust     map[string]*trust.Snapshot // by listener
+	Upstreams map[string]*Upstream       // by name
+}
+
+// Server is a running broker.
+type Server struct {
+	// Fixed at creation.
+	cfg   Config
+	log   *zap.Logger
+	pools *pool.Pools[*relay.Server]
+	doors []*door
+	live  *liveSessions
+	keys  *cancelKeys
+
+	snapshot   atomic.Pointer[Snapshot]
+	serverIDs  atomic.Uint64
+	stopping   atomic.Bool
+	sessions   sync.WaitGroup // one per accepted connection
+	servers    sync.WaitGroup // one per server connection
+}
+
+// door is a listener at work.
+type door struct {
+	Listener
+	name    string
+	admit   *downstream.Config
+	net     net.Listener
+	clients atomic.Int64
+}
+
+// New checks cfg and the first snapshot; it binds and starts nothing.
+func New(cfg Config, first *Snapshot) (*Server, error) {
+	if cfg.Audit == nil || cfg.Log == nil || len(cfg.Listeners) == 0 {
+		return nil, errors.New("broker: audit, log and at least one listener are required")
+	}
+	if cfg.SetupTimeout == 0 {
+		cfg.SetupTimeout = 10 * time.Second
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys()}
+	for i := range cfg.Listeners {
+		l := cfg.Listeners[i]
+		if first.Trust[l.Name] == nil {
+			return nil, fmt.Errorf("listener %q has no certificates", l.Name)
+		}
+		s.doors = append(s.doors, s.newDoor(l))
+	}
+	pools, err := pool.New(pool.Config[*relay.Server]{Dial: s.dial})
+	if err != nil {
+		return nil, err
+	}
+	s.pools = pools
+	s.snapshot.Store(first)
+	return s, nil
+}
+
+func (s *Server) newDoor(l Listener) *door {
+	d := &door{Listener: l, name: l.Name}
+	admission := l.Admission
+	admission.Listener = l.Name
+	admission.TLS = s.serverTLS(l.Name)
+	d.admit = &admission
+	return d
+}
+
+// Listen binds every listener; on an error none stays bound.
+func (s *Server) Listen() error {
+	for _, d := range s.doors {
+		if d.net = d.Net; d.net != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", d.Address)
+		if err != nil {
+			s.closeDoors()
+			return fmt.Errorf("listener %q: %w", d.name, err)
+		}
+		d.net = l
+	}
+	return nil
+}
+
+// Addr is the address a listener is bound to, or nil.
+func (s *Server) Addr(listener string) net.Addr {
+	for _, d := range s.doors {
+		if d.name == listener && d.net != nil {
+			return d.net.Addr()
+		}
+	}
+	return nil
+}
+
+// Serve accepts and serves clients until ctx ends; then it stops accepting, lets every session come
+// to its transaction boundary, ends what is left after DrainTimeout or when hard ends, and returns
+// when nothing of any session or server connection is left.
+func (s *Server) Serve(ctx, hard context.Context) error {
+	poolCtx, stopPools := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { s.pools.Run(poolCtx) })
+	background.Go(func() { s.reap(poolCtx) })
+
+	var accepting sync.WaitGroup
+	for _, d := range s.doors {
+		accepting.Go(func() { s.accept(d) })
+	}
+	<-ctx.Done()
+	s.stopping.Store(true)
+	s.closeDoors()
+	accepting.Wait()
+	s.drain(hard)
+	s.pools.Close()
+	s.servers.Wait()
+	stopPools()
+	background.Wait()
+	return nil
+}
+
+func (s *Server) closeDoors() {
+	for _, d := range s.doors {
+		if d.net != nil {
+			d.net.Close()
+		}
+	}
+}
+
+// accept takes connections from a listener until it is closed. Running out of descriptors is waited
+// out: it passes, and nobody else shall notice (W88).
+func (s *Server) accept(d *door) {
+	for {
+		raw, err := d.net.Accept()
+		switch {
+		case err == nil:
+			s.admit(d, raw)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			s.log.Error("accept failed", zap.String("listener", d.name), zap.Error(err))
+			time.Sleep(acceptPause)
+		}
+	}
+}
+
+// acceptPause keeps a listener that cannot accept from spinning.
+const acceptPause = 50 * time.Millisecond
+
+// admit starts the session of an accepted connection.
+func (s *Server) admit(d *door, raw net.Conn) {
+	c := &session{id: NewSessionID(time.Now()), server: s, door: d, began: time.Now()}
+	c.ctx, c.stop = context.WithCancelCause(context.Background())
+	d.clients.Add(1)
+	s.sessions.Go(func() {
+		defer d.clients.Add(-1)
+		defer c.stop(nil)
+		defer s.recoverSession(c)
+		c.run(raw)
+	})
+}
+
+// recoverSession keeps a bug in one session from ending all others.
+func (s *Server) recoverSession(c *session) {
+	if r := recover(); r != nil {
+		s.log.Error("session panicked", zap.Stringer("sid", c.id), zap.Any("panic", r), zap.Stack("stack"))
+	}
+}
+
+// open says whether a client that has come to the door may log in.
+func (s *Server) open(d *door) error {
+	switch {
+	case s.stopping.Load():
+		return errShuttingDown()
+	case d.full():
+		return errTooManyClients()
+	}
+	return nil
+}
+
+// drain ends every session at its transaction boundary, and at the deadline or when hard ends, at
+// once.
+func (s *Server) drain(hard context.Context) {
+	deadline, cancel := context.WithTimeout(hard, s.cfg.DrainTimeout)
+	defer cancel()
+	done := make(chan struct{})
+	go func() { s.sessions.Wait(); close(done) }()
+	for _, c := range s.live.all() {
+		c.drain(shutdownEnd(reasonShutdown))
+	}
+	select {
+	case <-done:
+		return
+	case <-deadline.Done():
+	}
+	for _, c := range s.live.all() {
+		c.end(shutdownEnd(reasonDrainTimeout))
+	}
+	<-done
+}
+
+// Reasons for which the broker ends sessions (architecture.md, Errors).
+const (
+	reasonShutdown      relay.Reason = "shutdown"
+	reasonDrainTimeout  relay.Reason = "drain_timeout"
+	reasonPolicyChanged relay.Reason = "policy_changed"
+	reasonIdleTimeout   relay.Reason = "idle_timeout"
+	reasonMaxDuration   relay.Reason = "max_duration"
+)
+
+func shutdownEnd(reason relay.Reason) relay.End {
+	return relay.End{Reason: reason, Tell: &pgwire.Error{
+		Severity: pgwire.Fatal, Code: pgwire.AdminShutdown, Slug: string(reason),
+		Message: "terminating connection: the server is shutting down",
+	}}
+}

@@ -1,0 +1,42 @@
+package broker
+
+import "sync"
+
+// liveSessions is the index of every session that has a certificate: it is entered before the login
+// is decided and left when nothing of the session remains, so that whatever ends sessions finds
+// all of them (T90). Safe for concurrent use.
+type liveSessions struct {
+	mu   sync.Mutex
+	byID map[SessionID]*session
+}
+
+func newLiveSessions() *liveSessions { return &liveSessions{byID: make(map[SessionID]*session)} }
+
+func (l *liveSessions) enter(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.byID[s.id] = s
+}
+
+func (l *liveSessions) leave(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.byID, s.id)
+}
+
+// all returns the sessions that are live now, in no order.
+func (l *liveSessions) all() []*session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]*session, 0, len(l.byID))
+	for _, s := range l.byID {
+		list = append(list, s)
+	}
+	return list
+}
+
+func (l *liveSessions) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.byID)
+}

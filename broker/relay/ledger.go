@@ -1,0 +1,381 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// kind is what a token waits for (wire-protocol rules, section 2).
+type kind uint8
+
+const (
+	kindParse     kind = iota + 1 // `1`
+	kindBind                      // `2`
+	kindClose                     // `3`
+	kindDescribeS                 // `t`, then `T` or `n`
+	kindDescribeP                 // `T` or `n`
+	kindExecute                   // `C`, `I` or `s`
+	kindQuery                     // `Z`
+	kindFunction                  // `V` or `E`, then `Z`
+	kindSync                      // `Z`
+)
+
+// origin says who asked, and so who gets the reply.
+type origin uint8
+
+const (
+	fromClient origin = iota // the reply is forwarded
+	fromBroker               // the reply is swallowed
+)
+
+// token is one reply that the server owes.
+type token struct {
+	kind   kind
+	origin origin
+	seq    uint64 // position among all tokens of the connection
+	note   *note  // what the reply means to the session; nil for most
+}
+
+// ownsReady says whether the token is completed by ReadyForQuery.
+func (t token) ownsReady() bool {
+	return t.kind == kindQuery || t.kind == kindFunction || t.kind == kindSync
+}
+
+// copyState is the COPY a connection is in, as seen from the server.
+type copyState uint8
+
+const (
+	copyNone copyState = iota
+	copyIn
+	copyOut
+	copyBoth
+)
+
+// errUnexpected is a reply that does not fit the oldest request. Nothing that follows on that
+// connection can be trusted to belong to anyone: both sides are closed.
+var errUnexpected = errors.New("reply does not fit the request it answers")
+
+// ledger accounts for the requests that a server connection has not answered yet. It is a plain
+// state machine: no I/O, no locks; its owner serialises the calls.
+//
+// The zero value is a connection that has just become ready for queries, but for tx.
+type ledger struct {
+	fifo  ring
+	seq   uint64
+	tx    byte // transaction state of the last ReadyForQuery: I, T or E
+	open  bool // extended messages were sent since the last Sync or Query
+	skip  bool // the server discards messages until Sync
+	copy  copyState
+	ended uint64 // seq when CopyDone or CopyFail was last sent; Syncs up to it were sent before
+	cut   bool   // CopyDone or CopyFail was sent since the CopyInResponse
+	maybe int    // Syncs that CopyIn may have eaten
+	doubt doubt  // whether an aborted COPY ate a Sync is unknown (W57)
+}
+
+// doubt is what is known after an aborted COPY that may have eaten a Sync.
+type doubt uint8
+
+const (
+	certain doubt = iota // replies are accounted for
+	unsure               // they are not: everything is the client's until a fence is seen
+	fenced               // a fence was sent: its CloseComplete ends the doubt
+	spoiled              // the client sent what makes a fence ambiguous: certainty never returns
+)
+
+// sent records a client message that goes to the server, before its bytes do. sub is the first byte
+// of the body of Describe ('S' or 'P'); other messages ignore it.
+func (l *ledger) sent(typ, sub byte, from origin, n *note) {
+	if l.doubt == unsure || l.doubt == spoiled {
+		l.sentInDoubt(typ)
+		return
+	}
+	switch typ {
+	case pgwire.MsgQuery:
+		l.open = false
+		l.push(kindQuery, from, n)
+	case pgwire.MsgFunctionCall:
+		l.push(kindFunction, from, n)
+	case pgwire.MsgSync:
+		l.sync(from, n)
+	case pgwire.MsgParse:
+		l.extended(kindParse, from, n)
+	case pgwire.MsgBind:
+		l.extended(kindBind, from, n)
+	case pgwire.MsgClose:
+		l.extended(kindClose, from, n)
+	case pgwire.MsgExecute:
+		l.extended(kindExecute, from, n)
+	case pgwire.MsgDescribe:
+		k := kindDescribeP
+		if sub == 'S' {
+			k = kindDescribeS
+		}
+		l.extended(k, from, n)
+	case pgwire.MsgCopyDone, pgwire.MsgCopyFail:
+		l.ended, l.cut = l.seq, true
+	}
+}
+
+// sentInDoubt keeps no account: which replies are still to come is not known.
+func (l *ledger) sentInDoubt(typ byte) {
+	switch typ {
+	case pgwire.MsgSync:
+		l.open = false
+	case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail, pgwire.MsgFlush, pgwire.MsgTerminate:
+	default:
+		l.open, l.doubt = true, spoiled
+	}
+}
+
+// raiseFence records the Close and the Sync that the broker sends behind a client's Sync to end a
+// doubt: every reply before that Close's is the client's.
+func (l *ledger) raiseFence() {
+	l.doubt, l.skip = fenced, false
+	l.push(kindClose, fromBroker, nil)
+	l.push(kindSync, fromBroker, nil)
+}
+
+func (l *ledger) extended(k kind, from origin, n *note) {
+	l.open = true
+	l.push(k, from, n)
+}
+
+// sync records a Sync. While the server reads COPY data it may be eaten: it is held as a maybe
+// until the COPY ends (W57).
+func (l *ledger) sync(from origin, n *note) {
+	l.open = false
+	if l.copy == copyIn && !l.cut {
+		l.maybe++
+		return
+	}
+	l.skip = false
+	l.push(kindSync, from, n)
+}
+
+func (l *ledger) push(k kind, from origin, n *note) {
+	if l.skip {
+		return
+	}
+	l.seq++
+	l.fifo.push(token{kind: k, origin: from, seq: l.seq, note: n})
+}
+
+// received records one message from the server. It returns the token that the message answers and
+// whether that token is complete with it. Asynchronous messages (N, A, S) are not for the ledger.
+func (l *ledger) received(typ, status byte) (t token, done bool, err error) {
+	head, ok := l.fifo.head()
+	if l.doubt != certain {
+		return l.receivedInDoubt(typ, status, head)
+	}
+	switch typ {
+	case 'E':
+		return l.failed(head, ok)
+	case 'Z':
+		return l.ready(head, ok, status)
+	}
+	if !ok {
+		return token{}, false, fmt.Errorf("%q with no request outstanding: %w", typ, errUnexpected)
+	}
+	fits, done := l.fits(head, typ)
+	if !fits {
+		return head, false, fmt.Errorf("%q for request kind %d: %w", typ, head.kind, errUnexpected)
+	}
+	if done {
+		l.fifo.pop()
+	}
+	return head, done, nil
+}
+
+// receivedInDoubt gives everything to the client until the fence's CloseComplete.
+func (l *ledger) receivedInDoubt(typ, status byte, head token) (token, bool, error) {
+	switch {
+	case typ == 'Z':
+		l.tx = status
+	case typ == '3' && l.doubt == fenced:
+		l.doubt = certain
+		l.fifo.pop()
+		return head, true, nil
+	}
+	return token{}, false, nil
+}
+
+// fits says whether a server message may answer the head of the queue, and whether it completes it.
+func (l *ledger) fits(head token, typ byte) (fits, done bool) {
+	runs := head.kind == kindExecute || head.kind == kindQuery
+	switch typ {
+	case '1':
+		return head.kind == kindParse, true
+	case '2':
+		return head.kind == kindBind, true
+	case '3':
+		return head.kind == kindClose, true
+	case 't':
+		return head.kind == kindDescribeS, false
+	case 'T':
+		if head.kind == kindQuery {
+			return true, false
+		}
+		return head.kind == kindDescribeS || head.kind == kindDescribeP, true
+	case 'n':
+		return head.kind == kindDescribeS || head.kind == kindDescribeP, true
+	case 'D', 'd', 'c':
+		return runs, false
+	case 'C', 'I', 's':
+		l.commandEnds(typ)
+		return runs, head.kind == kindExecute
+	case 'G', 'H', 'W':
+		if runs {
+			l.copyBegins(typ, head)
+		}
+		return runs, false
+	case 'V':
+		return head.kind == kindFunction, false
+	}
+	return false, false
+}
+
+// copyBegins notes the COPY; Syncs sent behind it and before its end may be eaten.
+func (l *ledger) copyBegins(typ byte, head token) {
+	switch typ {
+	case 'H':
+		l.copy = copyOut
+		return
+	case 'W':
+		l.copy = copyBoth
+		return
+	}
+	l.copy = copyIn
+	l.cut = l.ended >= head.seq
+	limit := l.seq
+	if l.cut {
+		limit = l.ended
+	}
+	l.maybe += l.fifo.removeSyncs(head.seq, limit)
+}
+
+// commandEnds closes a COPY: the Syncs in it were eaten.
+func (l *ledger) commandEnds(typ byte) {
+	if typ != 'C' || l.copy == copyNone {
+		return
+	}
+	l.copy, l.maybe, l.cut = copyNone, 0, false
+}
+
+// failed applies an ErrorResponse: a Query, FunctionCall or Sync is still owed its ReadyForQuery;
+// anything else makes the server skip until Sync, and what was queued before it gets no reply.
+func (l *ledger) failed(head token, ok bool) (token, bool, error) {
+	eaten := l.copy == copyIn && l.maybe > 0
+	l.copy, l.cut, l.maybe = copyNone, false, 0
+	if eaten {
+		l.doubt, l.skip = unsure, false
+		l.fifo.clear()
+		return head, true, nil
+	}
+	if !ok {
+		return token{}, false, nil // an error that nobody asked for: the server is about to leave
+	}
+	if head.ownsReady() {
+		return head, false, nil
+	}
+	for {
+		t, more := l.fifo.head()
+		if !more {
+			l.skip = true
+			return head, true, nil
+		}
+		if t.kind == kindSync {
+			return head, true, nil
+		}
+		l.fifo.pop()
+	}
+}
+
+// ready applies a ReadyForQuery.
+func (l *ledger) ready(head token, ok bool, status byte) (token, bool, error) {
+	if status != 'I' && status != 'T' && status != 'E' {
+		return head, false, fmt.Errorf("transaction status %q: %w", status, errUnexpected)
+	}
+	if !ok || !head.ownsReady() {
+		return head, false, fmt.Errorf("ReadyForQuery not asked for: %w", errUnexpected)
+	}
+	l.tx = status
+	l.fifo.pop()
+	return head, true, nil
+}
+
+// quiet says whether the server owes nothing and expects nothing.
+func (l *ledger) quiet() bool {
+	return l.fifo.empty() && l.maybe == 0 && l.doubt == certain && !l.skip && !l.open && l.copy == copyNone
+}
+
+// clean says whether the connection is quiet and outside a transaction: the only state in which it
+// may change hands.
+func (l *ledger) clean() bool { return l.quiet() && l.tx == 'I' }
+
+// busy says whether the server is, or may be, working for the client.
+func (l *ledger) busy() bool { return !l.fifo.empty() || l.copy != copyNone || l.doubt != certain }
+
+// ring is a queue of tokens that keeps its memory.
+type ring struct {
+	buf  []token
+	at   int // index of the head
+	size int
+}
+
+func (r *ring) empty() bool { return r.size == 0 }
+
+func (r *ring) head() (token, bool) {
+	if r.size == 0 {
+		return token{}, false
+	}
+	return r.buf[r.at], true
+}
+
+func (r *ring) push(t token) {
+	if r.size == len(r.buf) {
+		r.grow()
+	}
+	r.buf[(r.at+r.size)%len(r.buf)] = t
+	r.size++
+}
+
+func (r *ring) grow() {
+	next := make([]token, max(8, 2*len(r.buf)))
+	for i := range r.size {
+		next[i] = r.buf[(r.at+i)%len(r.buf)]
+	}
+	r.buf, r.at = next, 0
+}
+
+func (r *ring) pop() {
+	r.buf[r.at] = token{}
+	r.at = (r.at + 1) % len(r.buf)
+	r.size--
+}
+
+func (r *ring) clear() {
+	for r.size > 0 {
+		r.pop()
+	}
+}
+
+// removeSyncs takes out the client's Syncs with after < seq <= limit and returns how many.
+func (r *ring) removeSyncs(after, limit uint64) int {
+	kept, removed := 0, 0
+	for i := range r.size {
+		t := r.buf[(r.at+i)%len(r.buf)]
+		if t.kind == kindSync && t.seq > after && t.seq <= limit {
+			removed++
+			continue
+		}
+		r.buf[(r.at+kept)%len(r.buf)] = t
+		kept++
+	}
+	for i := kept; i < r.size; i++ {
+		r.buf[(r.at+i)%len(r.buf)] = token{}
+	}
+	r.size = kept
+	return removed
+}

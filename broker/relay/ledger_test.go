@@ -1,0 +1,151 @@
+package relay
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// play runs a trace through a ledger. Words are messages: a client's as >T, a server's as <T, with
+// ReadyForQuery as <ZI; >Ds and >Dp describe a statement or a portal.
+func play(l *ledger, trace string) error {
+	if l.tx == 0 {
+		l.tx = 'I'
+	}
+	for _, word := range strings.Fields(trace) {
+		typ := word[1]
+		if word[0] == '>' {
+			sub := byte('P')
+			if word == ">Ds" {
+				sub = 'S'
+			}
+			l.sent(typ, sub, fromClient, nil)
+			continue
+		}
+		var status byte
+		if typ == 'Z' {
+			status = word[2]
+		}
+		if _, _, err := l.received(typ, status); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The traces of the wire rules' section 2, as PostgreSQL 15 plays them.
+func TestLedgerFollowsPostgreSQL(t *testing.T) {
+	for _, tt := range []struct {
+		name, trace string
+		clean       bool
+		tx          byte
+	}{
+		{"W27 many results, one Z", ">Q <T <D <C <I <C <ZI", true, 'I'},
+		{"W19 a skipped Query owes no Z", ">P >B >E >Q >S <1 <E <ZI", true, 'I'},
+		{"W21 Query inside a batch", ">P >B >E >Q >S <1 <2 <D <C <T <D <C <ZI <ZI", true, 'I'},
+		{"W24 unknown statement in mid-batch", ">P >B >E >B >S <1 <2 <C <E <ZI", true, 'I'},
+		{"W20 error at the implicit commit", ">P >B >E >S >Q <1 <2 <C <E <ZI <T <D <C <ZI", true, 'I'},
+		{"W26 portal suspended, then gone", ">P >B >E >S >E >S <1 <2 <D <s <ZI <E <ZI", true, 'I'},
+		{"W22 error before Sync was sent", ">P <E", false, 'I'},
+		{"W22 then the Sync", ">P <E >B >E >S <ZI", true, 'I'},
+		{"W25 Flush leaves the batch open", ">P >H <1", false, 'I'},
+		{"W28 function call", ">F <V <ZI", true, 'I'},
+		{"W28 function call that fails", ">F <E <ZI", true, 'I'},
+		{"a failed Query", ">Q <E <ZE", false, 'E'},
+		{"open transaction", ">Q <C <ZT", false, 'T'},
+		{"describe statement", ">P >Ds >S <1 <t <T <ZI", true, 'I'},
+		{"describe portal without rows", ">P >B >Dp >E >S <1 <2 <n <C <ZI", true, 'I'},
+		{"W57 COPY eats the Sync sent with Execute", ">P >B >E >S <1 <2 <G >d >c >S <C <ZI", true, 'I'},
+		{"W59 data before G", ">P >B >E >S >d >c >S <1 <2 <G <C <ZI", true, 'I'},
+		{"W57 Sync inside CopyIn", ">Q <G >d >S >S >d >c <C <ZI", true, 'I'},
+		{"COPY out", ">Q <H <d <d <c <C <ZI", true, 'I'},
+		{"simple COPY fails", ">Q <G >d <E <ZI >c", true, 'I'},
+		{"W63 CopyBoth", ">Q <W <d >d >c <c <C <C <ZI", true, 'I'},
+		{"skip ends at Sync, not at Query", ">P >S >P >Q >S <E <ZI <E <ZI", true, 'I'},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l ledger
+			if err := play(&l, tt.trace); err != nil {
+				t.Fatalf("%s: %v", tt.trace, err)
+			}
+			if l.clean() != tt.clean || l.tx != tt.tx {
+				t.Errorf("%s: clean %v, tx %c; want %v, %c", tt.trace, l.clean(), l.tx, tt.clean, tt.tx)
+			}
+		})
+	}
+}
+
+func TestLedgerRefusesWhatWasNotAskedFor(t *testing.T) {
+	for _, trace := range []string{
+		"<ZI", "<1", "<C", ">Q <1", ">S <C", ">P >S <ZI", ">P <2", ">B <1", ">Q <C <ZI <ZI", ">E <V", ">Q <Zx", ">Q <?",
+	} {
+		t.Run(trace, func(t *testing.T) {
+			var l ledger
+			if err := play(&l, trace); !errors.Is(err, errUnexpected) {
+				t.Errorf("%s: got %v, want %v", trace, err, errUnexpected)
+			}
+		})
+	}
+}
+
+// W57: after an aborted COPY nobody knows whether the Sync was eaten; a fence tells.
+func TestFenceEndsTheDoubtOfAnAbortedCopy(t *testing.T) {
+	for _, tt := range []struct{ name, before, after string }{
+		{"a bad row had eaten the Sync", ">P >B >E >S <1 <2 <G >d <E", "<ZI <3"},
+		{"a trigger's error had not", ">P >B >E >S <1 <2 <G <E <ZI", "<ZI <3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l ledger
+			if err := play(&l, tt.before); err != nil {
+				t.Fatal(err)
+			}
+			if l.doubt != unsure || l.clean() {
+				t.Fatalf("after %s: doubt %d, clean %v", tt.before, l.doubt, l.clean())
+			}
+			play(&l, ">c >S")
+			l.raiseFence()
+			if err := play(&l, tt.after); err != nil {
+				t.Fatal(err)
+			}
+			if l.doubt != certain || l.clean() {
+				t.Fatalf("behind the fence's CloseComplete: doubt %d, clean %v", l.doubt, l.clean())
+			}
+			if err := play(&l, "<ZI >Q <C <ZI"); err != nil || !l.clean() {
+				t.Errorf("after the fence: %v, clean %v", err, l.clean())
+			}
+		})
+	}
+}
+
+func TestDoubtIsNeverCleanOnceSpoiled(t *testing.T) {
+	var l ledger
+	if err := play(&l, ">P >B >E >S <1 <2 <G >d <E >P >S <ZI <1 <ZI"); err != nil {
+		t.Fatal(err)
+	}
+	if l.clean() || l.doubt != spoiled {
+		t.Errorf("doubt %d, clean %v: want spoiled and not clean", l.doubt, l.clean())
+	}
+}
+
+// FuzzLedger: whatever is played, a ledger that says clean owes nothing and is outside a
+// transaction, and its queue stays in order.
+func FuzzLedger(f *testing.F) {
+	f.Add([]byte(">P>B>E>S<1<2<C<Z"))
+	f.Add([]byte(">P>B>E>S<1<2<G>d<E>c>S<Z"))
+	f.Fuzz(func(t *testing.T, trace []byte) {
+		l := ledger{tx: 'I'}
+		for i := 0; i+1 < len(trace); i += 2 {
+			if trace[i] == '>' {
+				l.sent(trace[i+1], 'S', fromClient, nil)
+			} else if _, _, err := l.received(trace[i+1], "ITE"[i%3]); err != nil {
+				return
+			}
+			if l.clean() && (!l.fifo.empty() || l.tx != 'I' || l.skip || l.open || l.maybe != 0 || l.copy != copyNone) {
+				t.Fatalf("clean with %+v", l)
+			}
+			if l.maybe < 0 || l.fifo.size < 0 {
+				t.Fatalf("negative counts: %+v", l)
+			}
+		}
+	})
+}

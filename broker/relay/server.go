@@ -1,0 +1,397 @@
+package relay
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgsignet/pgsignet/broker/pool"
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// serverBuffer is what one server connection reads at a time; messages that the relay must decode
+// (everything but rows and COPY data) are taken apart only up to this size.
+const serverBuffer = 32 << 10
+
+// headerSize is the type byte and the length word of a message.
+const headerSize = pgwire.HeaderSize
+
+// ErrServerLost means that the server connection ended while it was needed.
+var ErrServerLost = errors.New("server connection lost")
+
+// Lease is the right to use a server connection. A connection is released only when it is idle and
+// clean, so that it may serve anyone of its pool; otherwise its lease is destroyed.
+type Lease = pool.Lease[*Server]
+
+// ServerConfig describes a server connection that is logged in and ready for queries.
+type ServerConfig struct {
+	ID     uint64         // unique in this process; in audit and console
+	Conn   net.Conn       // the TLS connection; nobody else reads from it
+	PID    uint32         // the backend's process id, 0 when it sent none
+	Params []pgwire.Param // what the server reported at login
+	Addr   string         // host:port
+	// CertSerial and CertNotAfter describe the certificate that the broker logged in with, if any.
+	CertSerial   string
+	CertNotAfter time.Time
+	Connect      time.Duration // how long dial and login took
+	// Cancel asks the server to cancel what this connection runs; it returns when the server has
+	// taken notice (EOF). Nil when the server gave no key.
+	Cancel func(ctx context.Context) error
+	// Ended is called once, when the reader has ended and nothing of the connection is left.
+	Ended func()
+}
+
+// Server is one server connection with the goroutine that reads from it, which forwards what it
+// reads to the session that holds the connection, if any.
+//
+// Safe for concurrent use.
+type Server struct {
+	ServerConfig // fixed at creation
+
+	// Owned by the reader.
+	buf    []byte
+	held   int // bytes of an incomplete header or message at the front of buf
+	remain int // bytes of the current message still to come
+	drop   bool
+	spans  spans
+
+	mu      sync.Mutex // guards all below, and the accounts of the session that is linked
+	ledger  ledger
+	params  paramSet
+	session *Session
+	lease   Lease // while the session that had it has left: reset, or held by a cancel request
+	phase   phase
+	cancels int // cancel requests under way
+	lost    error
+	fatal   *pgwire.Error // the FATAL that the server left with
+	timer   *time.Timer   // deadline of a reset
+
+	resetNote *note // the reply that a reset waits for
+
+	closing  atomic.Bool
+	lastUse  atomic.Int64 // unix nanoseconds of the last release
+	Sessions atomic.Int64 // sessions served; for console and audit
+}
+
+// phase is what a server connection is used for.
+type phase uint8
+
+const (
+	phaseIdle phase = iota
+	phaseLinked
+	phaseReset  // the reply to the reset is awaited
+	phaseHeld   // clean, but a cancel request is still under way
+	phaseClosed // closed, or about to be
+)
+
+// NewServer takes over a connection that has just logged in and starts its reader, which ends when
+// the connection does, after Close at the latest.
+func NewServer(cfg ServerConfig) *Server {
+	s := &Server{ServerConfig: cfg, buf: make([]byte, serverBuffer)}
+	s.ledger.tx = 'I'
+	s.params.load(cfg.Params)
+	go s.read()
+	return s
+}
+
+// Close closes the connection at once. It does not wait for the reader, which may be the caller.
+func (s *Server) Close() error {
+	if s.closing.Swap(true) {
+		return nil
+	}
+	s.sayGoodbye()
+	return s.Conn.Close()
+}
+
+// sayGoodbye sends Terminate on a connection that is between requests, so that the server does not
+// log a lost client. A peer that takes no bytes is left without it.
+func (s *Server) sayGoodbye() {
+	s.mu.Lock()
+	polite := s.lost == nil && s.ledger.quiet()
+	s.phase = phaseClosed
+	s.mu.Unlock()
+	if !polite {
+		return
+	}
+	s.Conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	s.Conn.Write(pgwire.AppendEmpty(nil, pgwire.MsgTerminate))
+}
+
+// Healthy says whether an idle connection may be handed out: alive, and nothing unasked for was
+// received or is waiting to be read. It does not block.
+func (s *Server) Healthy() bool {
+	s.mu.Lock()
+	ok := s.lost == nil && s.phase == phaseIdle && s.ledger.clean() && s.cancels == 0
+	s.mu.Unlock()
+	return ok && !s.closing.Load() && !pendingInput(s.Conn)
+}
+
+// read is the reader goroutine: from the server to whoever holds the connection.
+func (s *Server) read() {
+	if s.Ended != nil {
+		defer s.Ended()
+	}
+	for {
+		n, err := s.Conn.Read(s.buf[s.held:])
+		if n > 0 {
+			if fault := s.take(s.buf[:s.held+n]); fault != nil {
+				s.lose(fault)
+				return
+			}
+		}
+		if err != nil {
+			s.lose(fmt.Errorf("%w: %w", ErrServerLost, err))
+			return
+		}
+	}
+}
+
+// take accounts for what was read, forwards what is the client's, and then, if the connection has
+// come to a boundary, lets go of it.
+func (s *Server) take(b []byte) error {
+	s.spans.reset()
+	s.mu.Lock()
+	held, err := s.scan(b)
+	session := s.session
+	partial := 0
+	if !s.drop {
+		partial = s.remain
+	}
+	s.mu.Unlock()
+	if session != nil && !s.spans.empty() {
+		session.out.forward(s.spans.list, partial, session)
+	}
+	s.held = copy(s.buf, b[len(b)-held:])
+	if err != nil {
+		return err
+	}
+	return s.settle()
+}
+
+// scan walks the messages in b and collects in s.spans the bytes that are the client's. It returns
+// how many bytes at the end of b are an incomplete message that must be seen whole. Called with mu.
+func (s *Server) scan(b []byte) (held int, err error) {
+	for len(b) > 0 {
+		if s.remain > 0 {
+			n := min(s.remain, len(b))
+			if !s.drop {
+				s.spans.add(b[:n])
+			}
+			s.remain -= n
+			b = b[n:]
+			continue
+		}
+		if len(b) < headerSize {
+			return len(b), nil
+		}
+		length := int(int32(binary.BigEndian.Uint32(b[1:]))) - 4
+		if length < 0 {
+			return 0, fmt.Errorf("%w: message %q of length %d", errUnexpected, b[0], length+4)
+		}
+		total := headerSize + length
+		whole := total <= len(b)
+		if !whole && total <= len(s.buf) && s.mustSee(b[0]) {
+			return len(b), nil
+		}
+		n := min(total, len(b))
+		forward, err := s.message(b[0], b[headerSize:n], whole)
+		if err != nil {
+			return 0, err
+		}
+		s.drop = !forward
+		if forward {
+			s.spans.add(b[:n])
+		}
+		s.remain = total - n
+		b = b[n:]
+	}
+	return 0, nil
+}
+
+// mustSee says whether a message is decoded and so must be in the buffer as a whole.
+func (s *Server) mustSee(typ byte) bool {
+	switch typ {
+	case 'D', 'd':
+		head, ok := s.ledger.fifo.head()
+		return ok && head.origin == fromBroker
+	case 'E', 'N', 'S', 'Z', 'C':
+		return true
+	}
+	return false
+}
+
+// message accounts for one message and says whether the client gets it. Called with mu.
+func (s *Server) message(typ byte, body []byte, whole bool) (forward bool, err error) {
+	switch typ {
+	case 'N':
+		return s.forClient(), nil
+	case 'S':
+		return s.parameter(body, whole)
+	case 'A':
+		return s.notification()
+	case 'K', 'R', 'v':
+		return false, fmt.Errorf("%w: %q after login", errUnexpected, typ)
+	}
+	var status byte
+	if typ == 'Z' {
+		if len(body) != 1 {
+			return false, fmt.Errorf("%w: ReadyForQuery of %d bytes", errUnexpected, len(body))
+		}
+		status = body[0]
+	}
+	return s.reply(typ, status, body)
+}
+
+// reply accounts for a message that answers a request.
+func (s *Server) reply(typ, status byte, body []byte) (forward bool, err error) {
+	fatal := false
+	if typ == pgwire.MsgErrorResponse {
+		if e := parseError(body); e.Severity == pgwire.Fatal || e.Severity == pgwire.Panic {
+			fatal, s.fatal = true, e
+		}
+	}
+	head, done, err := s.ledger.received(typ, status)
+	if err != nil {
+		return false, err
+	}
+	if fatal {
+		return s.session != nil, nil
+	}
+	if head.origin == fromBroker {
+		head.note.collect(typ, status, body, done)
+		return false, nil
+	}
+	if s.session == nil {
+		return false, fmt.Errorf("%w: %q on an idle connection", errUnexpected, typ)
+	}
+	s.session.observe(&s.ledger, typ, status)
+	return true, nil
+}
+
+// forClient says whether an asynchronous message concerns the client: it holds the connection and
+// the broker is not using it for itself.
+func (s *Server) forClient() bool {
+	if s.session == nil {
+		return false
+	}
+	head, ok := s.ledger.fifo.head()
+	return !ok || head.origin == fromClient
+}
+
+// parameter records a ParameterStatus.
+func (s *Server) parameter(body []byte, whole bool) (bool, error) {
+	name, value, ok := cutParameter(body)
+	if !ok || !whole {
+		return false, fmt.Errorf("%w: ParameterStatus of %d bytes", errUnexpected, len(body))
+	}
+	s.params.set(name, value)
+	if s.session == nil {
+		return false, nil
+	}
+	return s.session.parameter(name, value), nil
+}
+
+// notification passes NotificationResponse to the client that listens. An idle connection that
+// gets one still listens for somebody who left: it is not handed out again (W66).
+func (s *Server) notification() (bool, error) {
+	if s.session == nil && s.phase == phaseIdle {
+		return false, fmt.Errorf("%w: notification on an idle connection", errUnexpected)
+	}
+	return s.session != nil, nil
+}
+
+// settle acts on a boundary that the last read has brought.
+func (s *Server) settle() error {
+	s.mu.Lock()
+	switch {
+	case s.phase == phaseReset && s.ledger.fifo.empty():
+		return s.endReset() // unlocks
+	case s.phase == phaseLinked && s.session != nil && s.ledger.quiet():
+		session := s.session
+		s.mu.Unlock()
+		session.boundary(s)
+	default:
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// lose ends the connection for good and tells whoever depends on it.
+func (s *Server) lose(cause error) {
+	s.mu.Lock()
+	s.lost = cause
+	session, lease, fatal := s.session, s.lease, s.fatal
+	orphan := s.phase == phaseReset || s.phase == phaseHeld
+	s.phase, s.lease = phaseClosed, Lease{}
+	s.stopTimer()
+	waiting := s.abandon()
+	s.mu.Unlock()
+
+	s.closing.Store(true)
+	s.Conn.Close()
+	for _, n := range waiting {
+		n.fail(cause)
+	}
+	if session != nil {
+		session.serverLost(s, cause, fatal)
+		return
+	}
+	if orphan {
+		lease.Destroy()
+	}
+}
+
+// abandon empties the ledger and returns the broker's own requests in it. Called with mu.
+func (s *Server) abandon() []*note {
+	var waiting []*note
+	for {
+		t, ok := s.ledger.fifo.head()
+		if !ok {
+			return waiting
+		}
+		if t.origin == fromBroker && t.note != nil {
+			waiting = append(waiting, t.note)
+		}
+		s.ledger.fifo.pop()
+	}
+}
+
+func (s *Server) stopTimer() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// Param returns what the server last reported for a parameter.
+func (s *Server) Param(name string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.params.get(name)
+}
+
+// Params returns everything the server has reported, in the order in which it first did.
+func (s *Server) Params() []pgwire.Param {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.params.list()
+}
+
+// cutParameter splits the body of a ParameterStatus. The strings do not alias the buffer.
+func cutParameter(body []byte) (name, value string, ok bool) {
+	n := indexNUL(body)
+	if n < 0 {
+		return "", "", false
+	}
+	rest := body[n+1:]
+	m := indexNUL(rest)
+	if m < 0 || m != len(rest)-1 {
+		return "", "", false
+	}
+	return string(body[:n]), string(rest[:m]), true
+}

@@ -1,0 +1,73 @@
+package relay
+
+import (
+	"bytes"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// spans is a list of byte ranges to be written one after the other. Ranges that touch are merged,
+// so that a stretch of unchanged messages is one range. It keeps its memory.
+type spans struct {
+	list [][]byte
+}
+
+func (s *spans) reset()      { s.list = s.list[:0] }
+func (s *spans) empty() bool { return len(s.list) == 0 }
+
+// add appends b. When b directly follows the last range in the same array, that range grows.
+func (s *spans) add(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	if n := len(s.list); n > 0 {
+		last := s.list[n-1]
+		if cap(last)-len(last) >= len(b) && &last[:len(last)+1][len(last)] == &b[0] {
+			s.list[n-1] = last[:len(last)+len(b)]
+			return
+		}
+	}
+	s.list = append(s.list, b)
+}
+
+func (s *spans) size() int {
+	n := 0
+	for _, b := range s.list {
+		n += len(b)
+	}
+	return n
+}
+
+// paramSet is a small ordered map of reported parameters: a server has about fifteen.
+type paramSet struct {
+	params []pgwire.Param
+}
+
+func (p *paramSet) load(params []pgwire.Param) {
+	p.params = append(p.params[:0], params...)
+}
+
+func (p *paramSet) get(name string) (string, bool) {
+	for i := range p.params {
+		if p.params[i].Name == name {
+			return p.params[i].Value, true
+		}
+	}
+	return "", false
+}
+
+func (p *paramSet) set(name, value string) {
+	for i := range p.params {
+		if p.params[i].Name == name {
+			p.params[i].Value = value
+			return
+		}
+	}
+	p.params = append(p.params, pgwire.Param{Name: name, Value: value})
+}
+
+func (p *paramSet) list() []pgwire.Param {
+	return append([]pgwire.Param(nil), p.params...)
+}
+
+func indexNUL(b []byte) int { return bytes.IndexByte(b, 0) }

@@ -1,0 +1,245 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// session is one connection's life: accept, TLS, start-up, identity, policy, pool, relay, close.
+type session struct {
+	// Fixed at creation.
+	id     SessionID
+	server *Server
+	door   *door
+	began  time.Time
+
+	// Owned by run; client is set before live.enter and fixed from then on.
+	client  *downstream.Client
+	setup   audit.Setup
+	notices []*pgwire.Error
+
+	// decided is the login's decision in force; whoever ends sessions reads it.
+	decided atomic.Pointer[decision]
+
+	ctx  context.Context
+	stop context.CancelCauseFunc
+
+	mu    sync.Mutex // guards ended and relay
+	ended *relay.End
+	relay *relay.Session
+}
+
+// run serves one accepted socket until nothing of it is left.
+func (s *session) run(raw net.Conn) {
+	client, cancel, err := downstream.Admit(s.ctx, raw, s.door.admit)
+	switch {
+	case err != nil:
+		s.turnAway(err)
+	case cancel != nil:
+		s.server.cancelRequest(s.ctx, cancel)
+	default:
+		s.client = client
+		s.serve()
+	}
+}
+
+// serve takes an admitted client through its login and its session.
+func (s *session) serve() {
+	defer s.client.Conn.Close()
+	s.server.live.enter(s)
+	defer s.server.live.leave(s)
+	if err := s.server.open(s.door); err != nil {
+		s.refuse(stageStartup, err)
+		return
+	}
+	stage, login, err := s.login()
+	if err != nil {
+		s.refuse(stage, err)
+		return
+	}
+	defer s.server.keys.remove(s, login.key.PID)
+	result := login.relay.Run()
+	s.close(result)
+}
+
+// login is an open session: what serve needs to run and to end it.
+type login struct {
+	relay *relay.Session
+	key   pgwire.CancelKey
+}
+
+// Stages of a refused login, as the audit names them.
+const (
+	stageStartup = "startup"
+	stagePolicy  = "policy"
+	stageTLS     = "tls"
+	stagePool    = "pool"
+)
+
+// login proves who the client is, decides what it may be, and gets it a server connection.
+func (s *session) login() (stage string, _ *login, err error) {
+	settings, err := startupSettings(s.client.Startup)
+	if err != nil {
+		return stageStartup, nil, err
+	}
+	if stage, err := s.decide(); err != nil {
+		return stage, nil, err
+	}
+	server, lease, err := s.acquire()
+	if err != nil {
+		return stagePool, nil, err
+	}
+	opened, err := s.open(server, lease, settings)
+	if err != nil {
+		lease.Destroy()
+		return stagePool, nil, err
+	}
+	return "", opened, nil
+}
+
+// acquire leases the server connection that the session begins with.
+func (s *session) acquire() (*relay.Server, relay.Lease, error) {
+	began := time.Now()
+	request, err := s.server.poolRequest(s)
+	if err != nil {
+		return nil, relay.Lease{}, err
+	}
+	lease, err := s.server.pools.Acquire(s.ctx, request)
+	s.setup.Queue = time.Since(began)
+	if err != nil {
+		if ended := s.endedBy(); ended != nil {
+			return nil, relay.Lease{}, endError(ended)
+		}
+		return nil, relay.Lease{}, err
+	}
+	return lease.Server(), lease, nil
+}
+
+// open applies the session's settings, records the access, and welcomes the client.
+func (s *session) open(server *relay.Server, lease relay.Lease, settings []pgwire.Param) (*login, error) {
+	if err := s.prepare(server, settings); err != nil {
+		return nil, err
+	}
+	if err := s.server.cfg.Audit.Write(s.ctx, s.openRecord(server)); err != nil {
+		return nil, errAuditDown(err)
+	}
+	key := s.server.keys.add(s, server.PID, s.client.Startup.Version)
+	if err := s.confirm(); err != nil {
+		s.server.keys.remove(s, key.PID)
+		return nil, err
+	}
+	if err := downstream.Welcome(s.client, server.Params(), &key, s.notices); err != nil {
+		s.server.keys.remove(s, key.PID)
+		s.close(relay.Result{End: relay.End{Reason: relay.ClientClosed}})
+		return nil, errAbandoned
+	}
+	return &login{relay: s.attach(server, lease), key: key}, nil
+}
+
+// errAbandoned is a client that left before it was welcomed: there is nobody to tell.
+var errAbandoned = errors.New("client left during login")
+
+// prepare makes the server connection the client's: its start-up settings, then the map's (W13, W51).
+func (s *session) prepare(server *relay.Server, settings []pgwire.Param) error {
+	for _, p := range s.decided.Load().grant.Session.Settings {
+		settings = append(settings, pgwire.Param(p))
+	}
+	sql := setConfig(settings)
+	if sql == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.server.cfg.SetupTimeout)
+	defer cancel()
+	reply, err := server.Exec(ctx, sql)
+	if err != nil {
+		return &refusal{code: pgwire.ConnectionFailure, reason: "upstream_closed", public: "server connection lost", cause: err}
+	}
+	if reply.Error != nil {
+		return &refusal{code: reply.Error.Code, reason: "startup_parameter", public: reply.Error.Message}
+	}
+	return nil
+}
+
+// attach hands the client and the server connection to the relay.
+func (s *session) attach(server *relay.Server, lease relay.Lease) *relay.Session {
+	d := s.decided.Load()
+	up := d.snapshot.Upstreams[d.grant.Upstream]
+	r := relay.New(relay.Config{
+		Client: s.client.Conn, Mode: s.mode(), Server: server, Lease: lease,
+		ResetTimeout: up.Pool.ResetTimeout, CancelTimeout: up.CancelTimeout,
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.relay = r
+	if s.ended != nil {
+		r.End(*s.ended)
+	}
+	return r
+}
+
+// end ends the session wherever in its life it is; the first cause counts.
+func (s *session) end(e relay.End) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.ended = &e
+	}
+	s.stop(endError(s.ended))
+	if s.relay != nil {
+		s.relay.End(*s.ended)
+	}
+}
+
+// drain ends the session at its next transaction boundary; one that is not open yet, at once.
+func (s *session) drain(e relay.End) {
+	s.mu.Lock()
+	r := s.relay
+	s.mu.Unlock()
+	if r == nil {
+		s.end(e)
+		return
+	}
+	r.Drain(e)
+}
+
+func (s *session) endedBy() *relay.End {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// isEnded is asked by the pool at every hand-off (T90).
+func (s *session) isEnded() bool { return s.endedBy() != nil }
+
+// endError is the cause of a session's end as an error that its client may see.
+func endError(e *relay.End) error {
+	if e.Tell == nil {
+		return errAbandoned
+	}
+	return e.Tell
+}
+
+// close records the end of an open session.
+func (s *session) close(result relay.Result) {
+	s.server.recordBestEffort(&audit.Record{
+		Event: audit.SessionClose, SID: s.id.String(), End: auditEnd(result, s.began),
+	})
+	s.client.Conn.Finish(finishTimeout)
+	s.server.log.Info("session closed", zap.Stringer("sid", s.id),
+		zap.String("reason", string(result.Reason)), zap.Int64("elapsed_ms", time.Since(s.began).Milliseconds()),
+		zap.Int64("bytes_up", result.BytesIn), zap.Int64("bytes_down", result.BytesOut))
+}
+
+// finishTimeout bounds the wait for a client to take its last message.
+const finishTimeout = 2 * time.Second
