@@ -37,8 +37,8 @@ const maxTypeText = 79
 // and, inside an RDN, "+"; short names; values of unknown types as "#" and the upper-case hex of
 // their DER; text as UTF-8 with each byte that is a control or ≥ 0x80 as \XX.
 //
-// It fails where OpenSSL does (a string that is not of its type), on a malformed name, and on an
-// attribute type of more than 79 characters. An empty name is "".
+// It fails on a malformed name, on a value that is no string or not of its type, and on an attribute
+// type of more than 79 characters. An empty name is "".
 func FormatDN(raw []byte) (string, error) {
 	rdns, err := ParseName(raw)
 	if err != nil {
@@ -63,17 +63,19 @@ func FormatDN(raw []byte) (string, error) {
 }
 
 func appendAttribute(out []byte, a Attribute) ([]byte, error) {
+	text, err := utf8Value(a)
+	if err != nil {
+		return nil, err
+	}
 	typ := a.Type.String()
-	name, known := shortNames()[typ]
-	if known {
-		out = append(append(out, name...), '=')
-		return appendValue(out, a)
+	if name, known := shortNames()[typ]; known {
+		return appendEscaped(append(append(out, name...), '='), text), nil
 	}
 	if len(typ) > maxTypeText {
 		return nil, fmt.Errorf("attribute type of %d characters", len(typ))
 	}
-	out = append(append(out, typ...), '=')
-	return appendHex(out, a.DER), nil
+	out = append(append(out, typ...), "=#"...)
+	return append(out, strings.ToUpper(hex.EncodeToString(a.DER))...), nil
 }
 
 // typeName is the attribute's type as FormatDN prints it.
@@ -85,10 +87,6 @@ func typeName(typ asn1.ObjectIdentifier) string {
 	return dotted
 }
 
-func appendHex(out, der []byte) []byte {
-	return append(append(out, '#'), strings.ToUpper(hex.EncodeToString(der))...)
-}
-
 // Tags of string types that cryptobyte/asn1 does not name.
 const (
 	tagNumericString   = cbasn1.Tag(18)
@@ -97,30 +95,23 @@ const (
 	tagBMPString       = cbasn1.Tag(30)
 )
 
-// appendValue converts a value to UTF-8 as OpenSSL does: the one-byte types are read as Latin-1,
-// whatever their standards say, and what is no string is dumped.
-func appendValue(out []byte, a Attribute) ([]byte, error) {
-	width := 1
+// utf8Value converts a value to UTF-8 as OpenSSL does: the one-byte types are read as Latin-1,
+// whatever their standards say. It fails on what is no string; Go parses no name with such a value.
+func utf8Value(a Attribute) ([]byte, error) {
 	switch a.Tag {
 	case cbasn1.UTF8String:
 		if !utf8.Valid(a.Value) {
 			return nil, errors.New("UTF8String that is not UTF-8")
 		}
-		return appendEscaped(out, a.Value), nil
-	case cbasn1.PrintableString, cbasn1.IA5String, cbasn1.T61String, cbasn1.UTCTime, cbasn1.GeneralizedTime,
-		tagNumericString, tagVisibleString:
+		return a.Value, nil
+	case cbasn1.PrintableString, cbasn1.IA5String, cbasn1.T61String, tagNumericString:
+		return widen(a.Value, 1)
 	case tagBMPString:
-		width = 2
+		return widen(a.Value, 2)
 	case tagUniversalString:
-		width = 4
-	default:
-		return appendHex(out, a.DER), nil
+		return widen(a.Value, 4)
 	}
-	text, err := widen(a.Value, width)
-	if err != nil {
-		return nil, err
-	}
-	return appendEscaped(out, text), nil
+	return nil, fmt.Errorf("%s where a string is expected", tagName(a.Tag))
 }
 
 // widen reads big-endian characters of that many bytes and returns them in UTF-8. Like OpenSSL it

@@ -7,10 +7,9 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// stringValue returns the text of an identity attribute, or says why it is none (T16). Only the four
-// types that every reader understands alike are taken (UTF8String, PrintableString, IA5String,
-// NumericString): PostgreSQL reads the raw bytes of a
-// BMPString, so that bytes spelling "aliceX" are "aliceX" there and Chinese in Go.
+// stringValue returns the text of an identity attribute, or says why it is none (T16). It takes the
+// four types that every reader understands alike. PostgreSQL reads the raw bytes of a BMPString, so
+// that bytes spelling "aliceX" are "aliceX" there and Chinese in Go.
 func stringValue(tag cbasn1.Tag, value []byte) (string, error) {
 	allowed := func(byte) bool { return true }
 	switch tag {
