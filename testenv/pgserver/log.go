@@ -2,6 +2,7 @@ package pgserver
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -40,7 +41,8 @@ func (s *Server) logTail() string {
 	return text[max(0, len(text)-most):]
 }
 
-// WaitLog waits until a line behind the mark fits the expression and returns that line.
+// WaitLog waits until a line behind the mark fits the expression and returns that line. Its error
+// holds the log behind the mark.
 func (s *Server) WaitLog(ctx context.Context, mark int64, line *regexp.Regexp) (string, error) {
 	var found string
 	err := poll(ctx, func() bool {
@@ -52,6 +54,9 @@ func (s *Server) WaitLog(ctx context.Context, mark int64, line *regexp.Regexp) (
 		}
 		return false
 	})
+	if err != nil {
+		err = fmt.Errorf("no line fits %q: %w\n%s", line, err, s.logFrom(mark))
+	}
 	return found, err
 }
 

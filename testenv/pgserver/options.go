@@ -92,7 +92,6 @@ func (s *Server) settings(o *Options) string {
 		"shared_buffers":          "32MB",
 		"fsync":                   "off",
 		"full_page_writes":        "off",
-		"synchronous_commit":      "off",
 		"log_connections":         "on",
 		"log_disconnections":      "on",
 		"log_line_prefix":         "%m [%p] %q%u@%d/%a ",

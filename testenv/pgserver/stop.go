@@ -113,8 +113,10 @@ func (s *Server) freeSharedMemory() {
 // errExternal is returned for what only the owner of a server may do.
 var errExternal = errors.New("the server of PGSIGNET_TEST_DSN is not ours")
 
-// poll waits until ok, looking every 5 ms.
+// poll waits until ok, looking every 5 ms, for startTimeout at most.
 func poll(ctx context.Context, ok func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

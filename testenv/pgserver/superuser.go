@@ -104,8 +104,6 @@ func (s *Server) Reload(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, "SELECT pg_reload_conf()"); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
 	return poll(ctx, func() bool {
 		var now string
 		err := conn.QueryRow(ctx, loaded).Scan(&now)
