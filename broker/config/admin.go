@@ -1,6 +1,8 @@
 package config
 
 import (
+	"time"
+
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -18,11 +20,19 @@ type adminBlock struct {
 type logBlock struct {
 	Level  *hcl.Attribute `hcl:"level,optional"`
 	Format *hcl.Attribute `hcl:"format,optional"`
+
+	DefRange hcl.Range `hcl:",def_range"`
 }
 
 type shutdownBlock struct {
 	DrainTimeout *hcl.Attribute `hcl:"drain_timeout,optional"`
+
+	DefRange hcl.Range `hcl:",def_range"`
 }
+
+func (b adminBlock) at() hcl.Range    { return b.DefRange }
+func (b logBlock) at() hcl.Range      { return b.DefRange }
+func (b shutdownBlock) at() hcl.Range { return b.DefRange }
 
 // defaultAdminAddress is where /metrics, /healthz and /readyz answer unless the file says otherwise.
 const defaultAdminAddress = "127.0.0.1:9432"
@@ -74,4 +84,11 @@ func (d *decoder) log(b *logBlock) Log {
 		Level:  d.choice(b.Level, logLevels...),
 		Format: d.choice(b.Format, "json", "console"),
 	}
+}
+
+func (d *decoder) shutdown(b *shutdownBlock) Shutdown {
+	if b == nil {
+		b = &shutdownBlock{}
+	}
+	return Shutdown{DrainTimeout: d.duration(b.DrainTimeout, 30*time.Second, 0)}
 }

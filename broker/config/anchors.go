@@ -21,7 +21,7 @@ func (d *decoder) anchors(what string, files []file) []placed {
 	for _, f := range files {
 		for _, p := range d.certificates(f) {
 			if err := usableAnchor(p.cert); err != nil {
-				d.errorf(f.at, "Not a trust anchor", "%s in %s: %v.", subject(p.cert), f.path, err)
+				d.errorf(f.at, "Not a trust anchor", "The certificate %s in %s: %v.", subject(p.cert), f.path, err)
 				continue
 			}
 			d.anchorDate(what, p)
@@ -94,6 +94,6 @@ func (d *decoder) oddCA(p placed) {
 		odd = append(odd, "its policyConstraints is not critical")
 	}
 	if odd != nil {
-		d.warnf(p.file.at, "Unusual CA certificate", "%s in %s is accepted, but other software may refuse it: %s.", subject(p.cert), p.file.path, strings.Join(odd, "; "))
+		d.warnf(p.file.at, "Unusual CA certificate", "The certificate %s in %s is accepted, but other software may refuse it: %s.", subject(p.cert), p.file.path, strings.Join(odd, "; "))
 	}
 }

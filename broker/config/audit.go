@@ -24,10 +24,13 @@ type auditBlock struct {
 	DefRange          hcl.Range      `hcl:",def_range"`
 }
 
+func (b auditBlock) at() hcl.Range { return b.DefRange }
+
 type sinkBlock struct {
 	Kind      string    `hcl:"kind,label"`
 	KindRange hcl.Range `hcl:"kind,label_range"`
 	Body      hcl.Body  `hcl:",remain"`
+	DefRange  hcl.Range `hcl:",def_range"`
 }
 
 type postgresSinkBlock struct {
@@ -45,6 +48,7 @@ func (d *decoder) audit(b *auditBlock) Audit {
 		d.failf("Missing audit block", "Every access is recorded; say where: audit { directory = \"/var/lib/pgsignet/audit\" }.")
 		return Audit{}
 	}
+	d.required(b.DefRange, b.Directory, "directory", `"/var/lib/pgsignet/audit"`)
 	directory, key := d.file(b.Directory), d.file(b.CheckpointKey)
 	d.auditDirectory(directory)
 	d.checkpointKey(key)
@@ -89,12 +93,14 @@ func (d *decoder) sink(b *sinkBlock) Sink {
 	case SinkPostgres:
 		var pg postgresSinkBlock
 		d.decode(b.Body, &pg)
+		d.required(b.DefRange, pg.DSNFile, "dsn_file", `"secrets/audit-dsn"`)
 		dsn := d.file(pg.DSNFile)
 		d.secret(dsn)
 		return Sink{Kind: b.Kind, DSNFile: dsn.path, Table: d.text(pg.Table, "pgsignet_audit")}
 	case SinkSyslog:
 		var sl syslogSinkBlock
 		d.decode(b.Body, &sl)
+		d.required(b.DefRange, sl.Address, "address", `"tls://logs.example.com:6514"`)
 		ca := d.file(sl.CAFile)
 		if sl.CAFile != nil {
 			d.anchors("The log server's CA", []file{ca})

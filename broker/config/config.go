@@ -8,6 +8,9 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/pgsignet/pgsignet/policy"
+	"github.com/pgsignet/pgsignet/policy/hclfile"
 )
 
 // Config is everything the files say, with defaults filled in. It is not changed after Load.
@@ -20,6 +23,8 @@ type Config struct {
 	Listeners []Listener
 	Upstreams []Upstream
 	Databases []Database
+	Rules     []policy.Rule // maps and denies, in file order
+	Tests     []hclfile.Test
 	Audit     Audit
 	Admin     Admin
 	Log       Log
@@ -29,6 +34,8 @@ type Config struct {
 	Files []string
 	// SHA256 is the lower-case hex digest over the files' contents in that order.
 	SHA256 string
+
+	policy *policy.Policy
 }
 
 // Listener is one socket that clients connect to.

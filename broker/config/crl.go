@@ -17,6 +17,12 @@ const crlWithoutEnd = 24 * time.Hour
 // maxCRLDirectory is how many files of a CRL directory are read.
 const maxCRLDirectory = 10_000
 
+// revocationList is a CRL and the file it was read from.
+type revocationList struct {
+	*x509.RevocationList
+	path string
+}
+
 // crls checks the revocation lists of one listener: which are stale, which no CA signed, and which CAs
 // have none. policy is the listener's crl_policy.
 func (d *decoder) crls(files []file, cas []placed, policy string) {
@@ -42,7 +48,7 @@ func (d *decoder) crls(files []file, cas []placed, policy string) {
 }
 
 // readCRLs reads a file, or each file of a directory, where what is no CRL is skipped (T53).
-func (d *decoder) readCRLs(f file) []*x509.RevocationList {
+func (d *decoder) readCRLs(f file) []revocationList {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		d.unreadable(f, err)
@@ -55,20 +61,20 @@ func (d *decoder) readCRLs(f file) []*x509.RevocationList {
 	if !ok {
 		return nil
 	}
-	lists, err := parseCRLs(data)
+	lists, err := parseCRLs(f.path, data)
 	if err != nil {
 		d.errorf(f.at, "Not a CRL", "%s: %v.", f.path, err)
 	}
 	return lists
 }
 
-func (d *decoder) readCRLDirectory(f file) []*x509.RevocationList {
+func (d *decoder) readCRLDirectory(f file) []revocationList {
 	entries, err := os.ReadDir(f.path)
 	if err != nil {
 		d.unreadable(f, err)
 		return nil
 	}
-	var lists []*x509.RevocationList
+	var lists []revocationList
 	for _, e := range entries[:min(len(entries), maxCRLDirectory)] {
 		path := filepath.Join(f.path, e.Name())
 		if info, err := os.Stat(path); err != nil || info.Mode()&fs.ModeType != 0 {
@@ -76,8 +82,8 @@ func (d *decoder) readCRLDirectory(f file) []*x509.RevocationList {
 		}
 		data, err := readFile(path, maxCRLFile)
 		if err == nil {
-			var found []*x509.RevocationList
-			found, err = parseCRLs(data)
+			var found []revocationList
+			found, err = parseCRLs(path, data)
 			lists = append(lists, found...)
 		}
 		if err != nil {
@@ -88,12 +94,15 @@ func (d *decoder) readCRLDirectory(f file) []*x509.RevocationList {
 }
 
 // parseCRLs reads DER, or every X509 CRL block of PEM.
-func parseCRLs(data []byte) ([]*x509.RevocationList, error) {
+func parseCRLs(path string, data []byte) ([]revocationList, error) {
 	if len(data) > 0 && data[0] == 0x30 { // an ASN.1 SEQUENCE
 		list, err := x509.ParseRevocationList(data)
-		return []*x509.RevocationList{list}, err
+		if err != nil {
+			return nil, err
+		}
+		return []revocationList{{list, path}}, nil
 	}
-	var lists []*x509.RevocationList
+	var lists []revocationList
 	for {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
@@ -106,7 +115,7 @@ func parseCRLs(data []byte) ([]*x509.RevocationList, error) {
 		if err != nil {
 			return lists, err
 		}
-		lists = append(lists, list)
+		lists = append(lists, revocationList{list, path})
 	}
 	if len(lists) == 0 {
 		return nil, errors.New("neither DER nor PEM with BEGIN X509 CRL")
@@ -115,7 +124,7 @@ func parseCRLs(data []byte) ([]*x509.RevocationList, error) {
 }
 
 // checkCRL finds the CAs that signed list, marks them covered, and reports a list that does not count.
-func (d *decoder) checkCRL(f file, list *x509.RevocationList, cas []placed, covered []bool) {
+func (d *decoder) checkCRL(f file, list revocationList, cas []placed, covered []bool) {
 	issuer := list.Issuer.String()
 	signed := false
 	for i, ca := range cas {
@@ -124,7 +133,7 @@ func (d *decoder) checkCRL(f file, list *x509.RevocationList, cas []placed, cove
 		}
 	}
 	if !signed && sameName(list, cas) { // another name: an intermediate's, which comes with the client
-		d.warnf(f.at, "CRL with a foreign signature", "A CRL in %s names %q as issuer, but that CA's key here did not sign it; it does not count.", f.path, issuer)
+		d.warnf(f.at, "CRL with a foreign signature", "A CRL in %s names %q as issuer, but that CA's key here did not sign it; it does not count.", list.path, issuer)
 	}
 	end := list.NextUpdate
 	if end.IsZero() {
@@ -132,16 +141,16 @@ func (d *decoder) checkCRL(f file, list *x509.RevocationList, cas []placed, cove
 	}
 	switch {
 	case d.now.Before(list.ThisUpdate):
-		d.warnf(f.at, "CRL not yet valid", "The CRL of %q in %s is of %s, later than this clock's %s; it does not count yet.", issuer, f.path, stamp(list.ThisUpdate), stamp(d.now))
+		d.warnf(f.at, "CRL not yet valid", "The CRL of %q in %s is of %s, later than this clock's %s; it does not count yet.", issuer, list.path, stamp(list.ThisUpdate), stamp(d.now))
 	case d.now.After(end):
-		d.warnf(f.at, "Stale CRL", "The CRL of %q in %s should have been replaced by %s; fetch a new one, crl_policy decides what happens meanwhile.", issuer, f.path, stamp(end))
+		d.warnf(f.at, "Stale CRL", "The CRL of %q in %s should have been replaced by %s; fetch a new one, crl_policy decides what happens meanwhile.", issuer, list.path, stamp(end))
 	}
 	if list.Number == nil {
-		d.warnf(f.at, "CRL without a number", "The CRL of %q in %s has no CRLNumber; only its date tells a newer from an older one.", issuer, f.path)
+		d.warnf(f.at, "CRL without a number", "The CRL of %q in %s has no CRLNumber; only its date tells a newer from an older one.", issuer, list.path)
 	}
 }
 
-func sameName(list *x509.RevocationList, cas []placed) bool {
+func sameName(list revocationList, cas []placed) bool {
 	for _, ca := range cas {
 		if bytes.Equal(list.RawIssuer, ca.cert.RawSubject) {
 			return true

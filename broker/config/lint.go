@@ -18,6 +18,7 @@ func (d *decoder) lint(r *root, cfg *Config) {
 	d.lintAddresses(r, cfg)
 	d.lintAdmin(r, cfg)
 	d.lintApart()
+	d.lintRules(r, cfg)
 }
 
 // lintNames reports blocks of one kind with the same name.
@@ -26,12 +27,12 @@ func (d *decoder) lintNames(r *root) {
 	unique := func(kind, name string, at hcl.Range) {
 		key := kind + " " + name
 		if was, dup := first[key]; dup {
-			d.errorf(at, "Duplicate "+kind, "There is already a %s %q at %s:%d.", kind, name, was.Filename, was.Start.Line)
+			d.errorf(at, "Duplicate "+kind, "The name %q is taken by the %s at %s:%d; choose another.", name, kind, was.Filename, was.Start.Line)
 			return
 		}
 		first[key] = at
 		if name == "" {
-			d.errorf(at, "Empty name", "A %s needs a name.", kind)
+			d.errorf(at, "Empty name", "Every %s needs a name.", kind)
 		}
 	}
 	for _, b := range r.Listeners {
@@ -117,8 +118,8 @@ func (d *decoder) lintAdmin(r *root, cfg *Config) {
 	}
 	const summary = "Admin address without TLS"
 	detail := fmt.Sprintf("%s is not a loopback address; add cert_file and key_file (and client_ca), or use 127.0.0.1.", a.Address)
-	if r.Admin != nil && r.Admin.Address != nil {
-		d.errorf(r.Admin.Address.Expr.Range(), summary, "%s", detail)
+	if len(r.Admin) > 0 && r.Admin[0].Address != nil {
+		d.errorf(r.Admin[0].Address.Expr.Range(), summary, "%s", detail)
 		return
 	}
 	d.failf(summary, "%s", detail)
@@ -140,15 +141,15 @@ func loopback(hostPort string) bool {
 func (d *decoder) lintApart() {
 	for _, issuer := range d.issuers {
 		if ca, same := findSame(d.clientCAs, issuer); same {
-			d.errorf(issuer.file.at, "Client CA as issuer", "%s in %s is also trusted for clients (%s): a certificate minted for the server would log in here. Use a CA of its own.",
+			d.errorf(issuer.file.at, "Client CA as issuer", "The certificate %s in %s is also trusted for clients (%s): a certificate minted for the server would log in here. Use a CA of its own.",
 				subject(issuer.cert), issuer.file.path, ca.file.path)
 		}
 		if ca, same := findSame(d.serverCAs, issuer); same {
-			d.warnf(issuer.file.at, "Server CA as issuer", "%s in %s also signs servers (ca_file %s): a stolen server key could log in as any role. Use a CA of its own.",
+			d.warnf(issuer.file.at, "Server CA as issuer", "The certificate %s in %s also signs servers (ca_file %s): a stolen server key could log in as any role. Use a CA of its own.",
 				subject(issuer.cert), issuer.file.path, ca.file.path)
 		}
 		if ca, same := findSame(d.adminCAs, issuer); same {
-			d.warnf(issuer.file.at, "Admin CA as issuer", "%s in %s is also trusted for the admin address (%s). Use a CA of its own.",
+			d.warnf(issuer.file.at, "Admin CA as issuer", "The certificate %s in %s is also trusted for the admin address (%s). Use a CA of its own.",
 				subject(issuer.cert), issuer.file.path, ca.file.path)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"time"
 
@@ -47,7 +46,7 @@ type listenerBlock struct {
 
 	DefRange hcl.Range `hcl:",def_range"`
 
-	anchors []placed // of client_ca, once read
+	trusted []placed // the anchors of client_ca and of every bundle, once read
 }
 
 type spiffeBlock struct {
@@ -76,6 +75,8 @@ func (d *decoder) listener(b *listenerBlock) Listener {
 	d.listenerTrust(b, &l)
 	d.listenerFiles(b, &l)
 	d.listenerLimits(b, &l)
+	d.required(b.DefRange, b.CertFile, "cert_file", `"pki/server.crt"`)
+	d.required(b.DefRange, b.KeyFile, "key_file", `"pki/server.key"`)
 	if b.Address == nil && b.Socket == nil {
 		d.errorf(b.DefRange, "Missing address", "Listener %q needs an address such as \"127.0.0.1:6432\", or the name of a systemd socket.", b.Name)
 	}
@@ -93,16 +94,18 @@ func (d *decoder) listenerFiles(b *listenerBlock, l *Listener) {
 
 	cas, crls := d.files(b.ClientCA), d.files(b.CRL)
 	l.ClientCA, l.CRL = names(cas), names(crls)
-	b.anchors = d.anchors("The client CA", cas)
+	b.trusted = d.anchors("The client CA", cas)
+	if b.ClientCA != nil && len(cas) == 0 && b.SPIFFE == nil {
+		d.errorf(b.ClientCA.Expr.Range(), "No client CA", "Without a CA no client can log in: client_ca = [\"FILE\"].")
+	}
 	if b.SPIFFE != nil {
 		l.SPIFFE = d.spiffe(b.SPIFFE)
 	}
-	trusted := b.anchors
 	if b.SPIFFE != nil {
-		trusted = append(slices.Clip(trusted), b.SPIFFE.anchors...)
+		b.trusted = append(b.trusted, b.SPIFFE.anchors...)
 	}
-	d.clientCAs = append(d.clientCAs, trusted...)
-	d.crls(crls, trusted, l.CRLPolicy)
+	d.clientCAs = append(d.clientCAs, b.trusted...)
+	d.crls(crls, b.trusted, l.CRLPolicy)
 }
 
 func (d *decoder) listenerTrust(b *listenerBlock, l *Listener) {
@@ -150,6 +153,7 @@ func (d *decoder) spiffe(b *spiffeBlock) *SPIFFE {
 		if !validTrustDomain(td.Name) {
 			d.errorf(td.DefRange, "Not a trust domain", "A SPIFFE trust domain is 1 to 255 of a-z, 0-9, '.', '_' and '-', without spiffe:// or a path, not %q.", td.Name)
 		}
+		d.required(td.DefRange, td.Bundle, "bundle", `["pki/bundle.crt"]`)
 		bundle := d.files(td.Bundle)
 		s.Bundles[td.Name] = names(bundle)
 		b.anchors = append(b.anchors, d.anchors("The SPIFFE bundle's CA", bundle)...)

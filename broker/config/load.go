@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclparse"
+
+	"github.com/pgsignet/pgsignet/policy/hclfile"
 )
 
 // maxFile is the largest HCL file read, in bytes: ten thousand maps take about 4 MiB.
@@ -59,6 +61,8 @@ type decoder struct {
 	now    time.Time
 	diags  hcl.Diagnostics
 
+	ruleSet *hclfile.RuleSet
+
 	// Certificates by purpose, for what must be kept apart (T81).
 	clientCAs, adminCAs, serverCAs, issuers []placed
 }
@@ -70,11 +74,11 @@ type root struct {
 	Listeners  []listenerBlock `hcl:"listener,block"`
 	Upstreams  []upstreamBlock `hcl:"upstream,block"`
 	Databases  []databaseBlock `hcl:"database,block"`
-	Audit      *auditBlock     `hcl:"audit,block"`
-	Admin      *adminBlock     `hcl:"admin,block"`
-	Log        *logBlock       `hcl:"log,block"`
-	Shutdown   *shutdownBlock  `hcl:"shutdown,block"`
-	Rules      hcl.Body        `hcl:",remain"`
+	Audit      []auditBlock    `hcl:"audit,block"`
+	Admin      []adminBlock    `hcl:"admin,block"`
+	Log        []logBlock      `hcl:"log,block"`
+	Shutdown   []shutdownBlock `hcl:"shutdown,block"`
+	Rules      hcl.Body        `hcl:",remain"` // map, deny and test
 }
 
 type databaseBlock struct {
@@ -94,10 +98,27 @@ func (d *decoder) load(s Source) *Config {
 	body := hcl.MergeFiles(files)
 	var r root
 	d.decode(body, &r)
+	d.rules(d.topLevel(body), cfg)
 	d.fill(&r, cfg)
 	d.override(s, cfg)
 	d.lint(&r, cfg)
 	return cfg
+}
+
+// topLevel reports what does not belong at the top of a file, and returns the rule blocks.
+func (d *decoder) topLevel(body hcl.Body) hcl.Blocks {
+	schema, _ := gohcl.ImpliedBodySchema(root{})
+	rules := hclfile.Schema().Blocks
+	schema.Blocks = append(schema.Blocks, rules...)
+	content, diags := body.Content(schema)
+	d.diags = append(d.diags, diags...)
+	var out hcl.Blocks
+	for _, b := range content.Blocks {
+		if slices.ContainsFunc(rules, func(s hcl.BlockHeaderSchema) bool { return s.Type == b.Type }) {
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 // fill converts every block, so that all that is wrong is reported at once.
@@ -116,13 +137,22 @@ func (d *decoder) fill(r *root, cfg *Config) {
 	for i := range r.Databases {
 		cfg.Databases = append(cfg.Databases, d.database(&r.Databases[i]))
 	}
-	cfg.Audit = d.audit(r.Audit)
-	cfg.Admin = d.admin(r.Admin)
-	cfg.Log = d.log(r.Log)
-	cfg.Shutdown.DrainTimeout = 30 * time.Second
-	if r.Shutdown != nil {
-		cfg.Shutdown.DrainTimeout = d.duration(r.Shutdown.DrainTimeout, cfg.Shutdown.DrainTimeout, 0)
+	cfg.Audit = d.audit(only(d, r.Audit))
+	cfg.Admin = d.admin(only(d, r.Admin))
+	cfg.Log = d.log(only(d, r.Log))
+	cfg.Shutdown = d.shutdown(only(d, r.Shutdown))
+}
+
+// only is the first of blocks that may be written once, or nil; others are reported.
+func only[T interface{ at() hcl.Range }](d *decoder, blocks []T) *T {
+	if len(blocks) == 0 {
+		return nil
 	}
+	for _, b := range blocks[1:] {
+		first := blocks[0].at()
+		d.errorf(b.at(), "Duplicate block", "This block is written once; the first is at %s:%d.", first.Filename, first.Start.Line)
+	}
+	return &blocks[0]
 }
 
 // override applies what the command line or the environment says instead of the files.
@@ -142,6 +172,7 @@ func (d *decoder) override(s Source, cfg *Config) {
 }
 
 func (d *decoder) database(b *databaseBlock) Database {
+	d.required(b.DefRange, b.Upstream, "upstream", `"NAME"`)
 	db := Database{
 		Name:        b.Name,
 		Upstream:    d.need(b.Upstream),
@@ -173,7 +204,7 @@ func (d *decoder) parse(paths []string, cfg *Config) []*hcl.File {
 			continue
 		}
 		f, diags := d.parser.ParseHCL(src, name)
-		d.diags = append(d.diags, diags...)
+		d.diags = append(d.diags, hclfile.ExplainEscapes(diags)...)
 		files = append(files, f)
 		cfg.Files = append(cfg.Files, name)
 		sum.Write(src)

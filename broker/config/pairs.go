@@ -50,11 +50,11 @@ func (d *decoder) issuerCertificate(cert, key file) {
 	p := certs[0]
 	d.inDate("The issuer's certificate", p)
 	if err := usableAnchor(p.cert); err != nil {
-		d.errorf(cert.at, "Not a CA", "%s in %s cannot mint certificates: %v.", subject(p.cert), cert.path, err)
+		d.errorf(cert.at, "Not a CA", "The certificate %s in %s cannot mint certificates: %v.", subject(p.cert), cert.path, err)
 		return
 	}
 	if !p.cert.MaxPathLenZero {
-		d.warnf(cert.at, "Issuer without path length", "%s in %s could also make CAs; a CA that only mints role certificates has basicConstraints pathlen:0.", subject(p.cert), cert.path)
+		d.warnf(cert.at, "Issuer without path length", "The certificate %s in %s could also make CAs; a CA that only mints role certificates has basicConstraints pathlen:0.", subject(p.cert), cert.path)
 	}
 	d.issuers = append(d.issuers, p)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // maxSocketPath is the longest path of a Unix socket, in bytes: sun_path of unix(7) without its NUL.
@@ -40,7 +41,7 @@ func (d *decoder) directoryToBe(f file) (exists bool) {
 		case err == nil:
 			d.errorf(f.at, "Not a directory", "%s is a file.", path)
 			return false
-		case !errors.Is(err, fs.ErrNotExist):
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
 			d.errorf(f.at, "Unreadable directory", "%v.", err)
 			return false
 		}
@@ -73,7 +74,7 @@ func (d *decoder) socketPath(f file) string {
 		return ""
 	}
 	if len(f.path) > maxSocketPath {
-		d.errorf(f.at, "Path too long", "The path of a Unix socket has at most %d bytes; %s has %d.", maxSocketPath, f.path, len(f.path))
+		d.errorf(f.at, "Path too long", "The path of a Unix socket has at most %d bytes; %s is longer.", maxSocketPath, f.path)
 	}
 	info, err := os.Lstat(f.path)
 	switch {

@@ -2,11 +2,12 @@ package config
 
 import "fmt"
 
-// didYouMean is a sentence that proposes the nearest of known, or "" when none is within two edits.
+// didYouMean is a sentence that proposes the nearest of known, or "" when none is near: two edits at
+// most, and fewer for a short word.
 func didYouMean(got string, known []string) string {
-	best, distance := "", 3
+	best, distance := "", min(2, (len(got)-1)/3)
 	for _, k := range known {
-		if n := editDistance(got, k); n < distance {
+		if n := editDistance(got, k); n <= distance && (best == "" || n < distance) {
 			best, distance = k, n
 		}
 	}

@@ -67,6 +67,8 @@ type poolBlock struct {
 }
 
 func (d *decoder) upstream(b *upstreamBlock) Upstream {
+	d.required(b.DefRange, b.Hosts, "hosts", `["db1.example.com:5432"]`)
+	d.required(b.DefRange, b.CAFile, "ca_file", `"pki/postgres-ca.crt"`)
 	ca := d.file(b.CAFile)
 	if b.CAFile != nil {
 		d.serverCAs = append(d.serverCAs, d.anchors("The server CA", []file{ca})...)
@@ -88,11 +90,11 @@ func (d *decoder) upstream(b *upstreamBlock) Upstream {
 // hosts is the list of HOST:PORT; without a port it is PostgreSQL's, 5432.
 func (d *decoder) hosts(a *hcl.Attribute) []string {
 	if a == nil {
-		return nil // reported as missing
+		return nil
 	}
 	var out []string
 	items := d.list(a)
-	if len(items) == 0 && !d.diags.HasErrors() {
+	if elems, diags := hcl.ExprList(a.Expr); !diags.HasErrors() && len(elems) == 0 {
 		d.errorf(a.Expr.Range(), "No host", "hosts needs at least one server, such as [\"db1.example.com:5432\"].")
 	}
 	for _, it := range items {
@@ -146,6 +148,8 @@ func (d *decoder) credential(b *upstreamBlock) Credential {
 func (d *decoder) certificate(c *credentialBlock) Credential {
 	var b certificateBlock
 	d.decode(c.Body, &b)
+	d.required(c.DefRange, b.CertFile, "cert_file", `"pki/broker.crt"`)
+	d.required(c.DefRange, b.KeyFile, "key_file", `"pki/broker.key"`)
 	cert, key := d.file(b.CertFile), d.file(b.KeyFile)
 	d.clientCertificate(cert, key)
 	return Credential{Kind: c.Kind, CertFile: cert.path, KeyFile: key.path}
@@ -154,6 +158,8 @@ func (d *decoder) certificate(c *credentialBlock) Credential {
 func (d *decoder) issuer(c *credentialBlock) Credential {
 	var b issuerBlock
 	d.decode(c.Body, &b)
+	d.required(c.DefRange, b.CertFile, "cert_file", `"pki/broker.crt"`)
+	d.required(c.DefRange, b.KeyFile, "key_file", `"pki/broker.key"`)
 	cert, key := d.file(b.CertFile), d.file(b.KeyFile)
 	d.issuerCertificate(cert, key)
 	return Credential{
@@ -168,6 +174,7 @@ func (d *decoder) issuer(c *credentialBlock) Credential {
 func (d *decoder) password(c *credentialBlock) Credential {
 	var b passwordBlock
 	d.decode(c.Body, &b)
+	d.required(c.DefRange, b.File, "file", `"secrets/{role}"`)
 	f := d.file(b.File)
 	d.passwordFile(f)
 	return Credential{Kind: c.Kind, PasswordFile: f.path}

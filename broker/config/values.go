@@ -34,6 +34,9 @@ func (d *decoder) warnf(r hcl.Range, summary, format string, args ...any) {
 	})
 }
 
+// friendly is what an attribute of a type takes, for messages.
+var friendly = map[cty.Type]string{cty.Bool: "true or false", cty.Number: "a number", cty.String: "a string"}
+
 // value evaluates e as a constant of type ty; ok is false when that was reported as an error.
 func (d *decoder) value(name string, e hcl.Expression, ty cty.Type) (v cty.Value, ok bool) {
 	v, diags := e.Value(nil)
@@ -41,16 +44,24 @@ func (d *decoder) value(name string, e hcl.Expression, ty cty.Type) (v cty.Value
 	if diags.HasErrors() {
 		return v, false
 	}
+	was := v.Type().FriendlyName()
 	v, err := convert.Convert(v, ty)
 	switch {
 	case err != nil:
-		d.errorf(e.Range(), "Wrong type", "%s takes a %s: %v.", name, ty.FriendlyName(), err)
+		d.errorf(e.Range(), "Wrong type", "%s takes %s, not %s.", name, friendly[ty], was)
 		return v, false
 	case v.IsNull():
-		d.errorf(e.Range(), "Wrong type", "%s takes a %s, not null; leave the line out to get the default.", name, ty.FriendlyName())
+		d.errorf(e.Range(), "Wrong type", "%s takes %s, not null; leave the line out to get the default.", name, friendly[ty])
 		return v, false
 	}
 	return v, true
+}
+
+// required reports an attribute that is absent from the block at r, with an example of its value.
+func (d *decoder) required(r hcl.Range, a *hcl.Attribute, name, example string) {
+	if a == nil {
+		d.errorf(r, "Missing "+name, "This block needs %s = %s.", name, example)
+	}
 }
 
 // text is the attribute's string, or def when it is absent.

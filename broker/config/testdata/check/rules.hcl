@@ -1,0 +1,62 @@
+listener "main" {
+  address   = "127.0.0.1:6432"
+  cert_file = "pki/server.crt"
+  key_file  = "pki/server.key"
+  client_ca = ["pki/clients-ca.crt"]
+}
+upstream "orders" {
+  hosts   = ["127.0.0.1"]
+  ca_file = "pki/postgres-ca.crt"
+  credential "certificate" {
+    cert_file = "pki/broker.crt"
+    key_file  = "pki/broker.key"
+  }
+}
+database "orders" { upstream = "orders" }
+audit { directory = "audit" }
+
+map "misspelt" {
+  match { commonname = "alice" }
+  role      = "alice"
+  databases = ["orders"]
+}
+map "when" {
+  match { cn = "alice" }
+  role      = "alice"
+  databases = ["orders"]
+  when      = now.hours > 6 && cert.cnn == "alice"
+}
+map "expression" {
+  match { email = "/^(?<!x)a$" }
+  role      = "\\2"
+  databases = ["order"]
+  listeners = ["mian"]
+  from      = ["10.0.0.0/33"]
+}
+map "reserved" {
+  match { cn = "bob" }
+  role      = "bob"
+  databases = ["orders"]
+  pool_mode = "statement"
+  session {
+    settings          = { "pgsignet.token" = "x", "role" = "postgres" }
+    stamp             = ["token"]
+    statement_timeout = "30"
+  }
+}
+map "console" {
+  match { cn = "carol" }
+  admin     = "viewer"
+  databases = ["orders"]
+}
+map "console" {
+  match { cn = "dave" }
+  admin = "root"
+}
+map "nobody" {
+  match {}
+  role = "nobody"
+}
+test "nothing" {
+  user = "alice"
+}
