@@ -44,7 +44,7 @@ type Listener struct {
 	Address string // host:port; "" when only Socket is given
 	Socket  string // name of a systemd socket, used instead of Address when it is passed
 
-	CertFile, KeyFile string
+	CertFile, KeyFile string   // "" only with SPIFFE.WorkloadAPI, which then gives a certificate
 	ClientCA          []string // PEM bundles; empty only with SPIFFE
 	CRL               []string // files or directories
 	CRLPolicy         string   // strict | grace | warn

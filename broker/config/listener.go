@@ -75,8 +75,11 @@ func (d *decoder) listener(b *listenerBlock) Listener {
 	d.listenerTrust(b, &l)
 	d.listenerFiles(b, &l)
 	d.listenerLimits(b, &l)
-	d.required(b.DefRange, b.CertFile, "cert_file", `"pki/server.crt"`)
-	d.required(b.DefRange, b.KeyFile, "key_file", `"pki/server.key"`)
+	// The Workload API also gives the listener a certificate; a key alone is still half a pair.
+	if b.SPIFFE == nil || b.SPIFFE.WorkloadAPI == nil || b.CertFile != nil || b.KeyFile != nil {
+		d.required(b.DefRange, b.CertFile, "cert_file", `"pki/server.crt"`)
+		d.required(b.DefRange, b.KeyFile, "key_file", `"pki/server.key"`)
+	}
 	if b.Address == nil && b.Socket == nil {
 		d.errorf(b.DefRange, "Missing address", "Listener %q needs an address such as \"127.0.0.1:6432\", or the name of a systemd socket.", b.Name)
 	}
@@ -90,7 +93,9 @@ func (d *decoder) listener(b *listenerBlock) Listener {
 func (d *decoder) listenerFiles(b *listenerBlock, l *Listener) {
 	cert, key := d.file(b.CertFile), d.file(b.KeyFile)
 	l.CertFile, l.KeyFile = cert.path, key.path
-	d.serverCertificate("The server certificate", cert, key)
+	if b.CertFile != nil {
+		d.serverCertificate("The server certificate", cert, key)
+	}
 
 	cas, crls := d.files(b.ClientCA), d.files(b.CRL)
 	l.ClientCA, l.CRL = names(cas), names(crls)

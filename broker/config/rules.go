@@ -28,11 +28,11 @@ func (d *decoder) testCertificate(b *hcl.Block) {
 	d.certificates(d.file(attrs["cert_file"]))
 }
 
-// Policy is the rules, compiled. It never changes and is safe for concurrent use.
+// Policy is the rules, compiled by Load. It never changes and is safe for concurrent use.
 func (c *Config) Policy() *policy.Policy { return c.policy }
 
-// policyConfig is what policy.Compile needs.
-func (c *Config) policyConfig() policy.Config {
+// PolicyConfig is what policy.Compile needs.
+func (c *Config) PolicyConfig() policy.Config {
 	pc := policy.Config{Rules: c.Rules, AdminDatabases: []string{"pgbouncer"}}
 	if name := c.Admin.Database; name != "pgbouncer" {
 		pc.AdminDatabases = append(pc.AdminDatabases, name)
@@ -68,7 +68,7 @@ func (d *decoder) lintRules(r *root, cfg *Config) {
 
 // compile sets cfg.policy and returns the errors and warnings about it.
 func compile(cfg *Config) []policy.Finding {
-	p, err := policy.Compile(cfg.policyConfig())
+	p, err := policy.Compile(cfg.PolicyConfig())
 	if failed, ok := errors.AsType[*policy.CompileError](err); ok {
 		return failed.Findings
 	}
