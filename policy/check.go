@@ -30,11 +30,7 @@ func (k *compiler) checkKind(i int, r *rule) {
 // checkNames reports databases and listeners that do not exist.
 func (k *compiler) checkNames(i int, r *rule) {
 	for _, name := range r.Databases {
-		_, known := k.policy.databases[name]
-		console := slices.Contains(k.config.AdminDatabases, name)
-		if !known && name != "*" && k.policy.any == nil && !(console && r.Kind == Deny) {
-			k.fail(i, "databases", "No such database", "There is no database %q block.%s", name, suggest(name, databaseNames(k.config.Databases)))
-		}
+		k.checkDatabase(i, r, name)
 	}
 	if k.config.Listeners == nil {
 		return
@@ -43,6 +39,20 @@ func (k *compiler) checkNames(i int, r *rule) {
 		if _, ok := k.policy.listeners[name]; !ok {
 			k.fail(i, "listeners", "No such listener", "There is no listener %q block.%s", name, suggest(name, listenerNames(k.config.Listeners)))
 		}
+	}
+}
+
+func (k *compiler) checkDatabase(i int, r *rule, name string) {
+	_, known := k.policy.databases[name]
+	switch {
+	case slices.Contains(k.config.AdminDatabases, name):
+		if r.Kind == Map && r.Admin == "" {
+			k.fail(i, "databases", "The admin console", `%q is the admin console. A map with admin = "viewer" or "operator" opens it, without databases.`, name)
+		}
+	case name == "" || len(name) > maxName || strings.ContainsRune(name, 0):
+		k.fail(i, "databases", "Bad database name", "%q: PostgreSQL's names have 1 to %d bytes.", name, maxName)
+	case !known && name != "*" && k.policy.any == nil:
+		k.fail(i, "databases", "No such database", "There is no database %q block.%s", name, suggest(name, databaseNames(k.config.Databases)))
 	}
 }
 

@@ -67,6 +67,7 @@ func (k *compiler) rule(i int) {
 	src := k.config.Rules[i]
 	r := rule{Rule: src, ref: src.Ref(), captureAt: -1}
 	r.From = unmapped(src.From)
+	k.policy.oids = append(k.policy.oids, src.Reads...)
 	for j := range src.Match {
 		k.condition(i, &r, &src.Match[j])
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -19,11 +18,11 @@ func (d *decision) describe(r *rule, o outcome) (condition, want, got string) {
 	case atCaptures:
 		return "role", quoteAll(roleSources(&r.Rule)), o.cause
 	case atListeners:
-		return "listeners", quoteAll(r.Listeners), fmt.Sprintf("%q", d.r.Listener)
+		return "listeners", quoteAll(r.Listeners), identity.Quote(d.r.Listener)
 	case atFrom:
-		return "from", prefixes(r.From), d.r.Addr.String()
+		return "from", prefixes(r.From), address(d.r.Addr)
 	case atUser:
-		return "roles", d.wantedRoles(r), fmt.Sprintf("user %q", d.r.User)
+		return "roles", d.wantedRoles(r), "user " + identity.Describe(d.r.User)
 	case atDatabase:
 		return "databases", quoteAll(r.Databases), d.asked(r)
 	case atReplication:
@@ -71,7 +70,7 @@ func (d *decision) wantedRoles(r *rule) string {
 
 // asked shows the requested database and why it leads nowhere.
 func (d *decision) asked(r *rule) string {
-	name := fmt.Sprintf("%q", d.r.Database)
+	name := identity.Describe(d.r.Database)
 	switch {
 	case d.target.console && !d.target.offered:
 		return name + ", the admin console, which this listener does not offer"
@@ -83,6 +82,13 @@ func (d *decision) asked(r *rule) string {
 		return name + ", which is not configured"
 	}
 	return name
+}
+
+func address(a netip.Addr) string {
+	if !a.IsValid() {
+		return "none"
+	}
+	return a.String()
 }
 
 func prefixes(list []netip.Prefix) string {
@@ -104,15 +110,14 @@ func addresses(list []netip.Addr) string {
 	return strings.Join(out, ", ")
 }
 
-// quoteAll lists values with every byte that is not printable ASCII escaped, so that look-alike
-// letters show.
+// quoteAll lists values escaped to ASCII, so that look-alike letters show.
 func quoteAll(list []string) string {
 	if len(list) == 0 {
 		return "none"
 	}
 	out := make([]string, len(list))
 	for i, s := range list {
-		out[i] = fmt.Sprintf("%+q", s)
+		out[i] = identity.Describe(s)
 	}
 	return strings.Join(out, ", ")
 }

@@ -41,6 +41,7 @@ type Rule struct {
 	Databases []string       // deny: nil is any database
 	When      Expr           // nil: always
 	WhenText  string         // When as written, for Explain and to compare rules
+	Reads     []string       // OIDs of extensions that expressions read, beside those in Match
 
 	// Maps only.
 	Role            string   // may hold \1 to \9 or $1 to $9

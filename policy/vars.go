@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -72,8 +71,8 @@ func requestVar(r *Request) cty.Value {
 		address = cty.StringVal(r.Addr.String())
 	}
 	return cty.ObjectVal(map[string]cty.Value{
-		"user": cty.StringVal(r.User), "database": cty.StringVal(r.Database),
-		"application_name": cty.StringVal(r.ApplicationName), "address": address,
+		"user": exact(r.User), "database": exact(r.Database),
+		"application_name": exact(r.ApplicationName), "address": address,
 	})
 }
 
@@ -92,7 +91,17 @@ func text(s string) cty.Value {
 	if s == "" {
 		return cty.NullVal(cty.String)
 	}
-	return cty.StringVal(s)
+	return exact(s)
+}
+
+// exact is s, or unknown when cty would change it: it brings text to NFC, and names that differ
+// by their bytes must not become equal (T13). An expression that depends on it then refuses.
+func exact(s string) cty.Value {
+	v := cty.StringVal(s)
+	if v.AsString() != s {
+		return cty.UnknownVal(cty.String)
+	}
+	return v
 }
 
 func texts(list []string) cty.Value {
@@ -101,7 +110,7 @@ func texts(list []string) cty.Value {
 	}
 	vals := make([]cty.Value, len(list))
 	for i, s := range list {
-		vals[i] = cty.StringVal(s)
+		vals[i] = exact(s)
 	}
 	return cty.ListVal(vals)
 }
@@ -111,8 +120,8 @@ func textMap(m map[string]string) cty.Value {
 		return cty.MapValEmpty(cty.String)
 	}
 	vals := make(map[string]cty.Value, len(m))
-	for k, v := range maps.All(m) {
-		vals[k] = cty.StringVal(v)
+	for k, v := range m {
+		vals[k] = exact(v)
 	}
 	return cty.MapVal(vals)
 }

@@ -51,6 +51,7 @@ func (d *decoder) when(a attrs, r *policy.Rule) {
 		d.never(r.Kind, attr.Expr)
 	}
 	d.clientChosen(attr.Expr)
+	r.Reads = append(r.Reads, d.extensionsRead(attr.Expr)...)
 	r.When = expr{attr.Expr, d.functions}
 }
 
@@ -74,6 +75,28 @@ func (d *decoder) clientChosen(e hcl.Expression) {
 			d.warnf(t.SourceRange(), "The client chooses this", "Any client can set application_name as it likes: it proves nothing. Decide by the certificate.")
 		}
 	}
+}
+
+// extensionsRead lists the OIDs that an expression reads: certificates are only searched for
+// extensions that rules name.
+func (d *decoder) extensionsRead(e hcl.Expression) []string {
+	var out []string
+	for _, t := range e.Variables() {
+		if t.RootName() != "cert" || len(t) < 2 {
+			continue
+		}
+		if step, ok := t[1].(hcl.TraverseAttr); !ok || step.Name != "extension" {
+			continue
+		}
+		if len(t) > 2 {
+			if index, ok := t[2].(hcl.TraverseIndex); ok && index.Key.Type() == cty.String {
+				out = append(out, index.Key.AsString())
+				continue
+			}
+		}
+		d.warnf(t.SourceRange(), "An extension without its OID", "Only extensions that rules name are read: write cert.extension[\"1.3.6.1.4.1.55555.1.1\"].")
+	}
+	return out
 }
 
 // settings reads `settings`: names are constants, values expressions.

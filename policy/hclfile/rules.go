@@ -1,6 +1,9 @@
 package hclfile
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/pgsignet/pgsignet/policy"
 )
@@ -75,7 +78,7 @@ func (d *decoder) mapBlock(b *hcl.Block) {
 		r.Limits = policy.Limits{Sessions: l.count("sessions"), MapSessions: l.count("map_sessions"), Pool: l.count("pool")}
 	}
 	if in := inner["session"]; in != nil {
-		r.Session = d.session(in, p.attrs)
+		r.Session, r.Reads = d.session(in, p.attrs)
 	}
 	d.when(a, &r)
 	d.add(r, p)
@@ -88,8 +91,9 @@ func (d *decoder) denyBlock(b *hcl.Block) {
 	d.add(r, p)
 }
 
-// session reads a `session` block. Its settings stay expressions.
-func (d *decoder) session(b *hcl.Block, seen map[string]hcl.Range) policy.SessionRule {
+// session reads a `session` block, and which extensions its settings read. They stay
+// expressions.
+func (d *decoder) session(b *hcl.Block, seen map[string]hcl.Range) (policy.SessionRule, []string) {
 	a, _ := d.open(b, sessionSchema, "session.", seen)
 	s := policy.SessionRule{
 		ReadOnly:         a.flag("read_only"),
@@ -99,17 +103,19 @@ func (d *decoder) session(b *hcl.Block, seen map[string]hcl.Range) policy.Sessio
 		Stamp:            a.list("stamp", false),
 	}
 	s.StampSet = s.Stamp != nil
+	var oids []string
 	if attr := a.find("settings"); attr != nil {
 		s.Settings = d.settings(attr)
+		oids = d.extensionsRead(attr.Expr)
 	}
-	return s
+	return s, oids
 }
 
-// match reads a `match` block.
+// match reads a `match` block, its attributes in the order written.
 func (d *decoder) match(b *hcl.Block, seen map[string]hcl.Range) []policy.Condition {
 	a, _ := d.open(b, matchSchema, "match.", seen)
 	var out []policy.Condition
-	for _, f := range policy.Fields() {
+	for _, f := range byPlace(a.all) {
 		switch {
 		case a.find(f.String()) == nil:
 		case f == policy.FieldExtension:
@@ -119,6 +125,20 @@ func (d *decoder) match(b *hcl.Block, seen map[string]hcl.Range) []policy.Condit
 		}
 	}
 	return out
+}
+
+// byPlace lists the fields that a match block names, in the order written.
+func byPlace(all hcl.Attributes) []policy.Field {
+	var fields []policy.Field
+	for _, f := range policy.Fields() {
+		if all[f.String()] != nil {
+			fields = append(fields, f)
+		}
+	}
+	slices.SortFunc(fields, func(f, g policy.Field) int {
+		return cmp.Compare(all[f.String()].NameRange.Start.Byte, all[g.String()].NameRange.Start.Byte)
+	})
+	return fields
 }
 
 // extensions reads `extension = { "1.2.3" = "value" }`: every entry is a condition of its own.
