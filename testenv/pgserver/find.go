@@ -41,6 +41,10 @@ var ErrNotFound = errors.New("no PostgreSQL server found")
 //
 // PGSIGNET_TEST_DSN, which comes before all of these, is not an installation: see Start.
 func Find(ctx context.Context, major int) (*Installation, error) {
+	return find(ctx, major, directories)
+}
+
+func find(ctx context.Context, major int, directories []string) (*Installation, error) {
 	if bin := os.Getenv("PGSIGNET_TEST_PGBIN"); bin != "" {
 		inst, err := inspect(bin, "PGSIGNET_TEST_PGBIN")
 		if err != nil {
@@ -50,14 +54,24 @@ func Find(ctx context.Context, major int) (*Installation, error) {
 			return inst, nil
 		}
 	}
-	for _, source := range []func(context.Context, int) *Installation{
-		fromPGConfig, fromDirectories, fromCache, fromNPM,
-	} {
-		if inst := source(ctx, major); inst != nil {
-			return inst, nil
-		}
+	if inst := findInstalled(ctx, major, directories); inst != nil {
+		return inst, nil
+	}
+	if inst := fromNPM(ctx, major); inst != nil {
+		return inst, nil
 	}
 	return nil, notFound(major)
+}
+
+// findInstalled is the part of Find that fetches nothing.
+func findInstalled(ctx context.Context, major int, directories []string) *Installation {
+	if inst := fromPGConfig(ctx, major); inst != nil {
+		return inst
+	}
+	if inst := best(major, "installed", directories...); inst != nil {
+		return inst
+	}
+	return fromCache(major)
 }
 
 func notFound(major int) error {
@@ -123,11 +137,7 @@ var directories = []string{
 	"/Applications/Postgres.app/Contents/Versions/*/bin",
 }
 
-func fromDirectories(_ context.Context, major int) *Installation {
-	return best(major, "installed", directories...)
-}
-
-func fromCache(_ context.Context, major int) *Installation {
+func fromCache(major int) *Installation {
 	cache, err := CacheDir()
 	if err != nil {
 		return nil
@@ -156,13 +166,21 @@ func best(major int, source string, patterns ...string) *Installation {
 func compareVersions(a, b string) int {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(as), len(bs)) {
-		x, _ := strconv.Atoi(as[i])
-		y, _ := strconv.Atoi(bs[i])
-		if x != y {
+		if x, y := leadingNumber(as[i]), leadingNumber(bs[i]); x != y {
 			return x - y
 		}
 	}
 	return len(as) - len(bs)
+}
+
+// leadingNumber reads the 17 of "17beta2".
+func leadingNumber(s string) int {
+	digits := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+	if digits < 0 {
+		digits = len(s)
+	}
+	n, _ := strconv.Atoi(s[:digits]) // 0 for none
+	return n
 }
 
 // CacheDir is where programs that were fetched or built are kept between runs: /var/cache/pgsignet

