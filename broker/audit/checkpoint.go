@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 // Cause is why a checkpoint was written.
 type Cause string
 
-// The causes. A stream that ends in shutdown or recovery is closed: nothing follows.
+// The causes. The first line of every segment is a checkpoint: start, rotate or recovery.
 const (
 	CauseInterval Cause = "interval"
 	CauseRotate   Cause = "rotate"
@@ -30,15 +31,21 @@ const originPrefix = "pgsignet-audit/"
 
 // checkpoint is the group of a checkpoint's line.
 type checkpoint struct {
-	cause Cause
-	size  int64 // lines before it
-	note  string
+	cause  Cause
+	size   int64 // lines before it
+	closed bool  // nothing follows: shutdown, and the recovery of a dead process's stream
+	note   string
+
+	// At the start of a segment: the right edge of the tree, so that its reader needs no segment
+	// before it. It counts only if it yields the root that note signs.
+	edge []tlog.Hash
 
 	// Of a recovery: what it sets aside. From byte `from` of `file` on, nothing counts.
-	file  string
-	from  int64
-	bytes int64  // set aside
-	torn  string // where they are kept; "" when they are nowhere
+	file   string
+	from   int64
+	bytes  int64  // set aside
+	torn   string // where they are kept; "" when they are nowhere
+	sha256 string // of what is kept, hex
 }
 
 // append writes the group.
@@ -46,14 +53,31 @@ func (c *checkpoint) append(e *line) {
 	e.open("checkpoint")
 	e.str("cause", string(c.cause))
 	e.int("size", c.size)
+	e.yes("closed", c.closed)
 	if c.file != "" {
 		e.str("file", c.file)
 		e.int("from", c.from)
 		e.int("bytes", c.bytes)
 		e.str("torn", c.torn)
+		e.str("sha256", c.sha256)
 	}
+	e.hashes("edge", c.edge)
 	e.str("note", c.note)
 	e.close()
+}
+
+// hashes writes an edge, in base64 as notes have it. Empty is left out.
+func (e *line) hashes(k string, hs []tlog.Hash) {
+	if len(hs) == 0 {
+		return
+	}
+	e.key(k)
+	e.b = append(e.b, '[')
+	for _, h := range hs {
+		e.comma()
+		e.b = appendB64(e.b, string(h[:]))
+	}
+	e.b = append(e.b, ']')
 }
 
 // signTree signs the tree of stream: its name, its size, its root. Not tlog.FormatTree, which claims
@@ -92,6 +116,15 @@ func parseTree(text string) (tree, error) {
 	return tree{stream: stream, size: size, root: root}, nil
 }
 
+// edgeOf is the edge that c carries, and whether it yields the root of t, a tree of its size.
+func (c *checkpoint) edgeOf(t tree) (edge, bool) {
+	e := edge{size: c.size, hashes: c.edge}
+	if t.size != c.size || bits.OnesCount64(uint64(c.size)) != len(c.edge) {
+		return edge{}, false
+	}
+	return e, e.root() == t.root
+}
+
 // checkpointBody is a checkpoint's line from `time` on.
 func checkpointBody(e *line, now time.Time, node string, c *checkpoint) []byte {
 	e.reset(newLimits(defaultText))
@@ -114,4 +147,23 @@ func publicKey(skey string) (string, error) {
 	}
 	pub := ed25519.NewKeyFromSeed(raw[1:]).Public().(ed25519.PublicKey)
 	return note.NewEd25519VerifierKey(parts[2], pub)
+}
+
+// openCheckpoint reads a checkpoint's line and checks the signature of its note.
+func openCheckpoint(text []byte, known note.Verifiers) (checkpoint, tree, error) {
+	c, err := readCheckpoint(text)
+	if err != nil {
+		return c, tree{}, err
+	}
+	t, err := openNote(c.note, known)
+	return c, t, err
+}
+
+// openNote checks the signature of a note and reads it.
+func openNote(signed string, known note.Verifiers) (tree, error) {
+	n, err := note.Open([]byte(signed), known)
+	if err != nil {
+		return tree{}, err
+	}
+	return parseTree(n.Text)
 }

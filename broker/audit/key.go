@@ -121,3 +121,27 @@ func publish(path, vkey string) error {
 	}
 	return err
 }
+
+// LoadKeys reads public keys in note's text form, one a line, as audit.vkey holds them.
+func LoadKeys(path string) (note.Verifiers, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []note.Verifier
+	for l := range bytes.Lines(text) {
+		vkey := string(bytes.TrimSpace(l))
+		if vkey == "" || vkey[0] == '#' {
+			continue
+		}
+		v, err := note.NewVerifier(vkey)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = append(all, v)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s holds no key", path)
+	}
+	return note.VerifierList(all...), nil
+}

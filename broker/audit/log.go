@@ -167,7 +167,8 @@ func (e *WriteError) Public() string { return "could not write the audit record"
 
 var errClosed = &WriteError{Err: errors.New("the log is closed")}
 
-// Open starts this process's stream in the directory and signs its start.
+// Open closes what dead processes left open in the directory, starts this process's stream and signs
+// its start. It fails with a *BreakError when such a stream was changed before its last checkpoint.
 func Open(cfg Config) (*Log, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -178,6 +179,9 @@ func Open(cfg Config) (*Log, error) {
 	}
 	signer, err := loadSigner(cfg.CheckpointKey, cfg.Directory, cfg.Node)
 	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	if err := recoverStreams(cfg, signer); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
 	clean, err := newPrivacy(cfg.Redact)

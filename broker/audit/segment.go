@@ -29,13 +29,16 @@ func (w *writer) openSegment() error {
 	return nil
 }
 
-// rotate signs and closes the segment and opens the next.
+// rotate closes the segment and opens the next, which starts with the tree signed.
 func (w *writer) rotate() error {
-	w.addCheckpoint(&checkpoint{cause: CauseRotate})
 	if err := w.closeSegment(); err != nil {
 		return err
 	}
-	return w.openSegment()
+	if err := w.openSegment(); err != nil {
+		return err
+	}
+	w.addCheckpoint(&checkpoint{cause: CauseRotate, edge: w.chain.edge.hashes})
+	return nil
 }
 
 // closeSegment makes the segment durable, read-only and closed.
@@ -115,7 +118,7 @@ func (w *writer) keep(q []entry) {
 func (w *writer) resume() bool {
 	err := w.openSegment()
 	if err == nil {
-		c := &checkpoint{cause: CauseRecovery}
+		c := &checkpoint{cause: CauseRecovery, edge: w.chain.edge.hashes}
 		if g := w.failed; g != nil {
 			c.file, c.from, c.bytes = filepath.Base(g.path), g.from, g.bytes
 		}
@@ -161,8 +164,11 @@ func (w *writer) signOff() error {
 	if !w.drain() {
 		return w.log.Healthy()
 	}
-	w.addCheckpoint(&checkpoint{cause: CauseShutdown})
-	if err := w.closeSegment(); err != nil {
+	err := w.checkpoint(CauseShutdown)
+	if err == nil {
+		err = w.closeSegment()
+	}
+	if err != nil {
 		w.fail(err)
 		return &WriteError{err}
 	}

@@ -145,20 +145,25 @@ func (w *writer) step(now time.Time) {
 	if due(w.drainAt, now) && !w.drain() {
 		return
 	}
-	if due(w.checkpointAt, now) {
-		w.addCheckpoint(&checkpoint{cause: CauseInterval})
-		w.syncAt = now
-	}
-	err := error(nil)
-	switch {
-	case w.records > 0 && due(w.opened.Add(w.log.cfg.SegmentAge), now):
-		err = w.rotate()
-	case due(w.syncAt, now):
-		err = w.sync()
-	}
-	if err != nil {
+	if err := w.timed(now); err != nil {
 		w.fail(err)
 	}
+}
+
+// timed does what its hour has come for, besides the queue.
+func (w *writer) timed(now time.Time) error {
+	if due(w.checkpointAt, now) {
+		if err := w.checkpoint(CauseInterval); err != nil {
+			return err
+		}
+	}
+	switch {
+	case w.records > 0 && due(w.opened.Add(w.log.cfg.SegmentAge), now):
+		return w.rotate()
+	case due(w.syncAt, now):
+		return w.sync()
+	}
+	return nil
 }
 
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
@@ -216,10 +221,9 @@ func (w *writer) add(body []byte, keep bool) error {
 	w.chainLine(body, tailLine{keep: keep, lost: w.lost})
 	w.lost = 0
 	w.records++
-	if w.chain.edge.size-w.signed >= checkpointLines {
-		w.addCheckpoint(&checkpoint{cause: CauseInterval})
-	}
 	switch {
+	case w.chain.edge.size-w.signed >= checkpointLines:
+		return w.checkpoint(CauseInterval)
 	case len(w.tail) >= maxUnsynced:
 		return w.sync()
 	case len(w.tail)-w.sent >= writeSize:
@@ -246,6 +250,16 @@ func (w *writer) chainLine(body []byte, t tailLine) {
 	if w.checkpointAt.IsZero() {
 		w.checkpointAt = now.Add(checkpointEvery)
 	}
+}
+
+// checkpoint signs the tree once all of it is durable: a checkpoint on the disk then proves that a
+// line missing before it was not lost in a crash.
+func (w *writer) checkpoint(cause Cause) error {
+	if err := w.sync(); err != nil {
+		return err
+	}
+	w.addCheckpoint(&checkpoint{cause: cause, closed: cause == CauseShutdown})
+	return nil
 }
 
 // addCheckpoint signs the tree as it stands and appends the line.

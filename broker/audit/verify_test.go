@@ -1,0 +1,534 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// copyOf is a closed stream whose lines a test may change.
+type copyOf struct {
+	t     *testing.T
+	dir   string
+	files []string   // base names
+	lines [][]string // by file, without LF
+}
+
+// sample writes a closed stream of three files with n statements, and a checkpoint in the middle of
+// each but the last.
+func sample(t *testing.T) *copyOf {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "audit")
+	l := openTest(t, Config{Directory: dir, SegmentSize: 400_000})
+	for i := range 4400 {
+		if err := l.Append(stmtRecord(fmt.Sprintf("select %d", i))); err != nil {
+			t.Fatal(err)
+		}
+		if i%500 == 0 {
+			l.Submit().Err()
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c := &copyOf{t: t, dir: dir}
+	c.read()
+	if len(c.files) < 3 {
+		t.Fatalf("sample has %d files, want 3", len(c.files))
+	}
+	return c
+}
+
+func (c *copyOf) read() {
+	paths, _ := filepath.Glob(filepath.Join(c.dir, "*"+segmentSuffix))
+	c.files, c.lines = nil, nil
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.files = append(c.files, filepath.Base(p))
+		c.lines = append(c.lines, strings.Split(strings.TrimSuffix(string(b), "\n"), "\n"))
+	}
+}
+
+// write puts the changed lines back.
+func (c *copyOf) write() {
+	for i, name := range c.files {
+		path := filepath.Join(c.dir, name)
+		os.Remove(path)
+		if c.lines[i] == nil {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(strings.Join(c.lines[i], "\n")+"\n"), 0o400); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// at finds the file and index of seq.
+func (c *copyOf) at(seq int64) (int, int) {
+	for f, lines := range c.lines {
+		for i, l := range lines {
+			if strings.HasPrefix(l, fmt.Sprintf(`{"v":1,"seq":%d,`, seq)) {
+				return f, i
+			}
+		}
+	}
+	c.t.Fatalf("no seq %d", seq)
+	return 0, 0
+}
+
+// where is FILE:LINE of seq in the untouched sample.
+func (c *copyOf) where(seq int64) string {
+	f, i := c.at(seq)
+	return fmt.Sprintf("%s:%d", c.files[f], i+1)
+}
+
+// edit replaces old by new in line seq.
+func (c *copyOf) edit(seq int64, old, new string) {
+	f, i := c.at(seq)
+	if !strings.Contains(c.lines[f][i], old) {
+		c.t.Fatalf("line %d has no %q: %s", seq, old, c.lines[f][i])
+	}
+	c.lines[f][i] = strings.Replace(c.lines[f][i], old, new, 1)
+}
+
+func (c *copyOf) remove(from, to int64) {
+	for seq := from; seq <= to; seq++ {
+		f, i := c.at(seq)
+		c.lines[f] = slices.Delete(c.lines[f], i, i+1)
+	}
+}
+
+// rechain rewrites seq and prev of every line from the first one on, as somebody would without the key;
+// with a signer the checkpoints too.
+func (c *copyOf) rechain(signer note.Signer) {
+	var ch chain
+	for f, lines := range c.lines {
+		for i, l := range lines {
+			h, ok := parseHead([]byte(l))
+			if !ok {
+				c.t.Fatalf("not a line: %s", l)
+			}
+			if signer != nil && string(h.event) == "checkpoint" {
+				l = c.resign(l, &ch, signer)
+			}
+			body := l[strings.Index(l, `"time"`):]
+			text := append(appendHead(nil, ch.next(), ch.prev), body...)
+			c.lines[f][i] = string(text)
+			ch.add(text)
+		}
+	}
+}
+
+func (c *copyOf) resign(l string, ch *chain, signer note.Signer) string {
+	mark, err := readCheckpoint([]byte(l))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	stream, _, _ := parseSegment(c.files[0])
+	mark.size = ch.edge.size
+	if mark.edge != nil {
+		mark.edge = ch.edge.hashes
+	}
+	if mark.note, err = signTree(stream, mark.size, ch.edge.root(), signer); err != nil {
+		c.t.Fatal(err)
+	}
+	var out line
+	return "{" + string(checkpointBody(&out, time.Unix(0, 0), "gw1", &mark))
+}
+
+// notes returns the notes of all checkpoints.
+func (c *copyOf) notes() []string {
+	var all []string
+	for _, lines := range c.lines {
+		for _, l := range lines {
+			if h, _ := parseHead([]byte(l)); string(h.event) == "checkpoint" {
+				mark, err := readCheckpoint([]byte(l))
+				if err != nil {
+					c.t.Fatal(err)
+				}
+				all = append(all, mark.note)
+			}
+		}
+	}
+	return all
+}
+
+func (c *copyOf) signer() note.Signer {
+	s, err := loadSigner(filepath.Join(c.dir, keyFile), c.dir, "gw1")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+func otherSigner(t *testing.T) note.Signer {
+	skey, _, err := note.GenerateKey(rand.Reader, "pgsignet-audit/gw1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := note.NewSigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Each way of tampering is named, with the place it shows.
+func TestVerifyNamesTampering(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(c *copyOf) (want []string)
+		kept bool // verify against the checkpoints as they were
+	}{
+		{name: "untouched", do: func(c *copyOf) []string { return nil }, kept: true},
+		{name: "edit", do: func(c *copyOf) []string {
+			c.edit(412, "select", "delete")
+			return []string{c.where(412) + ": changed: seq 412 does not match prev of 413"}
+		}},
+		{name: "two edits", do: func(c *copyOf) []string {
+			c.edit(412, "select", "delete")
+			c.edit(2412, "select", "delete")
+			return []string{
+				c.where(412) + ": changed: seq 412 does not match prev of 413",
+				c.where(2412) + ": changed: seq 2412 does not match prev of 2413",
+			}
+		}},
+		{name: "edit, chain redone", do: func(c *copyOf) []string {
+			c.edit(412, "select", "delete")
+			c.rechain(nil)
+			return []string{c.where(1002) + ": changed: root at 1001 differs", "…"}
+		}},
+		{name: "edit of the last line before a checkpoint", do: func(c *copyOf) []string {
+			c.edit(1001, "select", "delete")
+			return []string{c.where(1001) + ": changed: seq 1001 does not match prev of 1002"}
+		}},
+		{name: "reorder", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			c.lines[f][i], c.lines[f][i+1] = c.lines[f][i+1], c.lines[f][i]
+			return []string{fmt.Sprintf("%s:%d: order: seq 412 after 413", c.files[f], i+2)}
+		}},
+		{name: "moved far", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			l := c.lines[f][i]
+			c.lines[f] = slices.Insert(slices.Delete(c.lines[f], i, i+1), i+40, l)
+			return []string{fmt.Sprintf("%s:%d: order: seq 412 after 452", c.files[f], i+41)}
+		}},
+		{name: "deleted lines", do: func(c *copyOf) []string {
+			w := c.where(413)
+			c.remove(413, 415)
+			return []string{w + ": missing: seq 413-415"}
+		}},
+		{name: "deleted lines, chain redone", do: func(c *copyOf) []string {
+			w := c.where(999)
+			c.remove(413, 415)
+			c.rechain(nil)
+			return []string{w + ": missing: 998 lines before seq 999, its checkpoint has 1001", "…"}
+		}},
+		{name: "deleted file", do: func(c *copyOf) []string {
+			_, a, _ := parseSegment(c.files[1])
+			_, b, _ := parseSegment(c.files[2])
+			c.lines[1] = nil
+			return []string{fmt.Sprintf("%s:1: missing: seq %d-%d", c.files[2], a, b-1)}
+		}},
+		{name: "deleted first file", do: func(c *copyOf) []string {
+			_, b, _ := parseSegment(c.files[1])
+			c.lines[0] = nil
+			return []string{fmt.Sprintf("%s:1: missing: seq 1-%d", c.files[1], b-1)}
+		}},
+		{name: "inserted copy", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			c.lines[f] = slices.Insert(c.lines[f], i, c.lines[f][i])
+			return []string{c.where(412) + ": inserted: seq 412 is there twice, this one does not match prev of 413"}
+		}},
+		{name: "inserted forgery before", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			c.lines[f] = slices.Insert(c.lines[f], i, strings.Replace(c.lines[f][i], "select", "delete", 1))
+			return []string{fmt.Sprintf("%s:%d: inserted: seq 412 is there twice, this one does not match prev of 413", c.files[f], i+1)}
+		}},
+		{name: "inserted forgery behind", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			c.lines[f] = slices.Insert(c.lines[f], i+1, strings.Replace(c.lines[f][i], "select", "delete", 1))
+			return []string{fmt.Sprintf("%s:%d: inserted: seq 412 is there twice, this one does not match prev of 413", c.files[f], i+2)}
+		}},
+		{name: "inserted, chain redone", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			w := c.where(1002)
+			c.lines[f] = slices.Insert(c.lines[f], i, c.lines[f][i])
+			c.rechain(nil)
+			return []string{lineAfter(w) + ": inserted: 1002 lines before seq 1003, its checkpoint has 1001", "…"}
+		}},
+		{name: "a line that is none", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			c.lines[f][i] = "{}"
+			return []string{
+				fmt.Sprintf("%s:%d: changed: 3 bytes after seq 411 are no record", c.files[f], i+1),
+				fmt.Sprintf("%s:%d: missing: seq 412", c.files[f], i+2),
+			}
+		}},
+		{name: "an overlong line", do: func(c *copyOf) []string {
+			f, i := c.at(412)
+			c.lines[f][i] = strings.Repeat("x", 3*maxLine)
+			return []string{
+				fmt.Sprintf("%s:%d: changed: %d bytes after seq 411 are no record", c.files[f], i+1, 3*maxLine+1),
+				fmt.Sprintf("%s:%d: missing: seq 412", c.files[f], i+2),
+			}
+		}},
+		{name: "swapped segments", do: func(c *copyOf) []string {
+			c.lines[0], c.lines[1] = c.lines[1], c.lines[0]
+			a, b := int64(1), int64(0)
+			_, b, _ = parseSegment(c.files[1])
+			n := int64(len(c.lines[0]))
+			return []string{
+				fmt.Sprintf("%s:1: order: the file is named for seq %d, it starts at %d", c.files[0], a, b),
+				fmt.Sprintf("%s:1: order: the file is named for seq %d, it starts at %d", c.files[1], b, a),
+				fmt.Sprintf("%s:1: order: seq 1 after %d", c.files[1], b+n-1),
+			}
+		}},
+		{name: "cut tail", kept: true, do: func(c *copyOf) []string {
+			last := len(c.files) - 1
+			total := totalLines(c)
+			n := len(c.lines[last])
+			c.lines[last] = c.lines[last][:n-10]
+			return []string{fmt.Sprintf("%s:%d: truncated: ends at %d, checkpoint has %d", c.files[last], n-10, total-10, total-1)}
+		}},
+		{name: "cut files", kept: true, do: func(c *copyOf) []string {
+			total, n := totalLines(c), len(c.lines[0])
+			want := []string{}
+			for _, size := range sizes(c) {
+				if size > int64(n) {
+					want = append(want, fmt.Sprintf("%s:%d: truncated: ends at %d, checkpoint has %d", c.files[0], n, n, size))
+				}
+			}
+			if want[len(want)-1] != fmt.Sprintf("%s:%d: truncated: ends at %d, checkpoint has %d", c.files[0], n, n, total-1) {
+				c.t.Fatal("no checkpoint at the end")
+			}
+			for i := range c.lines[1:] {
+				c.lines[i+1] = nil
+			}
+			return want
+		}},
+		{name: "redone with the key", kept: true, do: func(c *copyOf) []string {
+			var want []string
+			for _, size := range sizes(c) {
+				if size >= 412 {
+					want = append(want, fmt.Sprintf("%s: fork: root at %d differs from kept checkpoint", c.where(size), size))
+				}
+			}
+			c.edit(412, "select", "delete")
+			c.rechain(c.signer())
+			return want
+		}},
+		{name: "redone with another key", do: func(c *copyOf) []string {
+			var want []string
+			for _, size := range sizes(c) {
+				want = append(want, fmt.Sprintf("%s: signature: checkpoint %d", c.where(size+1), size+1))
+			}
+			c.rechain(otherSigner(c.t))
+			return want
+		}},
+		{name: "replaced checkpoint", do: func(c *copyOf) []string {
+			notes := c.notes()
+			quoted := func(n string) string { b, _ := json.Marshal(n); return string(b) }
+			f, i := c.at(1002)
+			old := c.lines[f][i]
+			c.lines[f][i] = strings.Replace(old, quoted(notes[1]), quoted(notes[0]), 1)
+			if c.lines[f][i] == old {
+				c.t.Fatal("the note was not replaced")
+			}
+			return []string{
+				c.where(1002) + ": inserted: 1001 lines before seq 1002, its checkpoint has 0",
+				c.where(1002) + ": changed: seq 1002 does not match prev of 1003",
+			}
+		}},
+		{name: "edited note", do: func(c *copyOf) []string {
+			c.edit(1002, `\n1001\n`, `\n1000\n`)
+			return []string{
+				c.where(1002) + ": signature: checkpoint 1002",
+				c.where(1002) + ": changed: seq 1002 does not match prev of 1003",
+			}
+		}},
+		{name: "lines after the end", do: func(c *copyOf) []string {
+			last := len(c.files) - 1
+			n := len(c.lines[last])
+			total := totalLines(c)
+			sum := sha256.Sum256([]byte(c.lines[last][n-1]))
+			text := appendHead(nil, total+1, sum)
+			text = append(text, `"time":"2026-11-22T09:14:07.182934Z","node":"gw1","event":"session.close"}`...)
+			c.lines[last] = append(c.lines[last], string(text))
+			return []string{fmt.Sprintf("%s:%d: inserted: seq %d after the closing checkpoint", c.files[last], n+1, total+1)}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := sample(t)
+			var kept []string
+			if tt.kept {
+				kept = c.notes()
+			}
+			want := tt.do(c)
+			c.write()
+			var got []string
+			for _, r := range verifyDir(t, c.dir, kept...) {
+				for _, f := range r.Findings {
+					if f.Kind.Bad() {
+						got = append(got, f.String())
+					}
+				}
+			}
+			more := len(want) > 0 && want[len(want)-1] == "…"
+			if more {
+				want = want[:len(want)-1]
+				got = got[:min(len(got), len(want))]
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("found\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+			}
+		})
+	}
+}
+
+// lineAfter is the place one line further down.
+func lineAfter(where string) string {
+	cut := strings.LastIndexByte(where, ':')
+	var n int
+	fmt.Sscan(where[cut+1:], &n)
+	return fmt.Sprintf("%s:%d", where[:cut], n+1)
+}
+
+func totalLines(c *copyOf) int64 {
+	n := 0
+	for _, l := range c.lines {
+		n += len(l)
+	}
+	return int64(n)
+}
+
+// sizes returns the tree sizes that are signed, ascending.
+func sizes(c *copyOf) []int64 {
+	var all []int64
+	for _, n := range c.notes() {
+		t, err := parseTree(n)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		all = append(all, t.size)
+	}
+	return all
+}
+
+func TestVerifySaysWhatIsFine(t *testing.T) {
+	c := sample(t)
+	r := verifyDir(t, c.dir, c.notes()...)
+	if len(r) != 1 || len(r[0].Findings) != 0 {
+		t.Fatalf("findings %v, want none", r[0].Findings)
+	}
+	total := totalLines(c)
+	want := fmt.Sprintf("%s: ok 1-%d, %d files, %d checkpoints, signed to %d", r[0].Name, total, len(c.files), len(c.notes()), total-1)
+	if got := r[0].String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestVerifyOpenAndTorn(t *testing.T) {
+	c := sample(t)
+	last := len(c.files) - 1
+	n := len(c.lines[last])
+	c.lines[last] = c.lines[last][:n-1]
+	c.write()
+	path := filepath.Join(c.dir, c.files[last])
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(path)
+	if err := os.WriteFile(path, append(b, bytes.Repeat([]byte("x"), 117)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	total := totalLines(c)
+	want := []string{
+		fmt.Sprintf("%s:%d: open: lines after %d cannot be excluded", c.files[last], n-1, total),
+		fmt.Sprintf("%s:%d: torn: 117 bytes after %d", c.files[last], n, total),
+	}
+	if got := findings(verifyDir(t, c.dir)); !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+
+	// The next process to start closes it.
+	openTest(t, Config{Directory: c.dir}).Close()
+	stream, _, _ := parseSegment(c.files[0])
+	want = []string{fmt.Sprintf("%s:1: recovered: 117 bytes after %d set aside in %s", segmentName(stream, total+1), total, strings.Replace(c.files[last], segmentSuffix, tornSuffix, 1))}
+	if got := findings(verifyDir(t, c.dir)); !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
+
+func findings(all []*StreamReport) []string {
+	var got []string
+	for _, r := range all {
+		for _, f := range r.Findings {
+			got = append(got, f.String())
+		}
+	}
+	return got
+}
+
+// A stream that was changed before its last checkpoint is no crash's doing: the broker does not start.
+func TestOpenRefusesABrokenStream(t *testing.T) {
+	c := sample(t)
+	last := len(c.files) - 1
+	_, first, _ := parseSegment(c.files[last])
+	c.lines[last] = c.lines[last][:len(c.lines[last])-1] // no closing checkpoint
+	var behind int64
+	for _, size := range sizes(c) {
+		behind = max(behind, size)
+	}
+	if behind <= first+2 {
+		t.Fatal("the last file has no checkpoint in its middle")
+	}
+	c.edit(first+1, "select", "delete")
+	c.write()
+	_, err := Open(Config{Directory: c.dir, Node: "gw1"})
+	if err == nil || !strings.Contains(err.Error(), c.files[last]) {
+		t.Fatalf("Open: %v, want an error that names %s", err, c.files[last])
+	}
+}
+
+// The edge kept by the writer yields the roots that tlog computes from all leaves.
+func TestEdgeIsATree(t *testing.T) {
+	var (
+		e      edge
+		hashes []tlog.Hash
+	)
+	read := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		var out []tlog.Hash
+		for _, i := range indexes {
+			out = append(out, hashes[i])
+		}
+		return out, nil
+	})
+	for n := range int64(300) {
+		if want, err := tlog.TreeHash(n, read); err != nil || n > 0 && e.root() != want {
+			t.Fatalf("root at %d: %s, want %s (%v)", n, e.root(), want, err)
+		}
+		data := []byte(fmt.Sprint("leaf ", n))
+		stored, err := tlog.StoredHashes(n, data, read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes = append(hashes, stored...)
+		e.add(tlog.RecordHash(data))
+	}
+}
