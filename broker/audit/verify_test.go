@@ -31,7 +31,7 @@ func sample(t *testing.T) *copyOf {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "audit")
 	l := openTest(t, Config{Directory: dir, SegmentSize: 400_000})
-	for i := range 4400 {
+	for i := range 5000 {
 		if err := l.Append(stmtRecord(fmt.Sprintf("select %d", i))); err != nil {
 			t.Fatal(err)
 		}
