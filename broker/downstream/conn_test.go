@@ -43,9 +43,10 @@ func (t *tap) Read(p []byte) (int, error) {
 
 // W85: records of at most 8 KiB, those of one write in one system call.
 func TestWriteRecords(t *testing.T) {
-	var raw *counted
+	raws := make(chan *counted, 1)
 	d := open(t, nil, func(c net.Conn) net.Conn {
-		raw = &counted{TCPConn: c.(*net.TCPConn)}
+		raw := &counted{TCPConn: c.(*net.TCPConn)}
+		raws <- raw
 		return raw
 	})
 	for _, tt := range []struct {
@@ -58,6 +59,7 @@ func TestWriteRecords(t *testing.T) {
 			p.Conn = wiretap
 			p = p.mustEncrypt(d.clientTLS()).send(login)
 			c := d.admitted()
+			raw := <-raws
 			want := bytes.Repeat([]byte("0123456789abcdef"), tt.bytes/16+1)[:tt.bytes]
 			before := raw.writes.Load()
 			sent := make(chan error, 1)
