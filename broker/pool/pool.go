@@ -12,11 +12,14 @@ import (
 	"time"
 )
 
-// Server is a server connection. The pool never reads from it. Both methods may be called from any
-// goroutine; Close also while the connection is in use, which must then fail.
+// Server is a server connection; the pool never reads from it. Close may be called from any
+// goroutine and while the connection is in use, which must then fail.
 type Server interface {
 	comparable
-	Healthy() bool // must not block: is the connection as good as when it was released?
+
+	// Healthy reports whether the connection is as good as when it was released: no end, no
+	// unexpected byte. It is asked before every reuse, under the pool's lock: it must not block.
+	Healthy() bool
 	Close() error
 }
 
@@ -31,42 +34,65 @@ type Key struct {
 }
 
 // Limits bound the pool of one key and what it shares with others. Zero means no limit, but for
-// Size and WaitTimeout, which are required.
+// Size and WaitTimeout, which are required. The limits of a key are those of its last Acquire.
 type Limits struct {
 	Size        int // server connections of the key
-	MinIdle     int // kept ready once the key is in use
+	MinIdle     int // kept ready once the key has been asked for
 	UpstreamMax int // server connections of Key.Upstream, over all keys
 	MapMax      int // server connections that Request.Map may hold, over all keys
 
 	WaitTimeout time.Duration
 	IdleTimeout time.Duration
-	MaxLifetime time.Duration // spread by up to a tenth
+	MaxLifetime time.Duration // less up to a tenth, so that connections do not all end at once
 }
 
 // Request asks for one server connection.
 type Request struct {
 	Key     Key
 	Limits  Limits
-	Map     string // who pays for MapMax
-	Session string // its last server is preferred
+	Map     string // who pays for MapMax: the map of the session
+	Session string // the server that served it last is preferred
 
-	// Ended reports that the session is over: nothing is handed to it any more (T90). It is called
+	// Ended reports that the session is over: nothing is handed to it any more (T90). It is asked
 	// under the pool's lock, so it must not block. nil: never.
 	Ended func() bool
 }
 
 // Config holds what the pools need from outside.
 type Config[S Server] struct {
-	// Dial opens a connection for key. It must end soon after ctx does.
+	// Dial opens a connection for key. It must end soon after ctx does. Its error is what waiters
+	// get; an SQLState method on it says how (see keepsWaiting).
 	Dial func(ctx context.Context, key Key) (S, error)
 }
 
 // Pools hands out server connections. It is safe for concurrent use.
+//
+// A connection is dialling, idle, leased or closing, and counts against every cap until its Close
+// has returned. Waiters of a key are served in order of arrival, and so are the keys that wait for
+// the cap of their upstream.
 type Pools[S Server] struct {
-	cfg Config[S]
+	// Fixed at creation.
+	cfg  Config[S]
+	wake chan struct{} // tells Run that something is due earlier than it thinks
 
-	mu   sync.Mutex
-	idle map[Key][]S
+	work sync.WaitGroup // dials and closes
+
+	mu        sync.Mutex // guards everything below, and all pools, entries and budgets
+	closed    bool
+	arrived   uint64 // requests that had to wait
+	pools     map[Key]*pool[S]
+	upstreams map[string]*budget[S]
+	payers    map[string]*budget[S]
+	servers   map[S]*entry[S]
+	idle      lru[S]
+	failing   map[*pool[S]]struct{} // with waiters, until their retryAt
+	watchers  map[*watcher[S]]struct{}
+	paused    map[Scope]struct{}
+	disabled  map[Scope]struct{}
+
+	// What unlock still has to do.
+	freed []*budget[S]
+	due   []*pool[S]
 }
 
 // New checks cfg; it starts nothing.
@@ -74,67 +100,74 @@ func New[S Server](cfg Config[S]) (*Pools[S], error) {
 	if cfg.Dial == nil {
 		return nil, errors.New("pool: no dial function")
 	}
-	return &Pools[S]{cfg: cfg, idle: make(map[Key][]S)}, nil
-}
-
-// Run keeps the pools until ctx ends: it expires connections and retries failed dials.
-func (p *Pools[S]) Run(ctx context.Context) { <-ctx.Done() }
-
-// Lease is one server connection, lent. Release or Destroy end it, the first call counts.
-type Lease[S Server] struct {
-	pools  *Pools[S]
-	key    Key
-	server S
-}
-
-// Server is the connection. It is the lessee's alone until the lease ends.
-func (l Lease[S]) Server() S { return l.server }
-
-// Release gives the connection back, clean, for the next.
-func (l Lease[S]) Release() {
-	l.pools.mu.Lock()
-	defer l.pools.mu.Unlock()
-	l.pools.idle[l.key] = append(l.pools.idle[l.key], l.server)
-}
-
-// Destroy closes the connection.
-func (l Lease[S]) Destroy() { l.server.Close() }
-
-// Acquire returns a connection for r.
-func (p *Pools[S]) Acquire(ctx context.Context, r Request) (Lease[S], error) {
-	for {
-		s, ok := p.pop(r.Key)
-		if !ok {
-			break
-		}
-		if s.Healthy() {
-			return Lease[S]{p, r.Key, s}, nil
-		}
-		s.Close()
+	p := &Pools[S]{
+		cfg:       cfg,
+		wake:      make(chan struct{}, 1),
+		pools:     make(map[Key]*pool[S]),
+		upstreams: make(map[string]*budget[S]),
+		payers:    make(map[string]*budget[S]),
+		servers:   make(map[S]*entry[S]),
+		failing:   make(map[*pool[S]]struct{}),
+		watchers:  make(map[*watcher[S]]struct{}),
+		paused:    make(map[Scope]struct{}),
+		disabled:  make(map[Scope]struct{}),
 	}
-	s, err := p.cfg.Dial(ctx, r.Key)
-	return Lease[S]{p, r.Key, s}, err
+	p.idle.init()
+	return p, nil
 }
 
-func (p *Pools[S]) pop(k Key) (s S, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	list := p.idle[k]
-	if len(list) == 0 {
-		return s, false
-	}
-	p.idle[k] = list[:len(list)-1]
-	return list[len(list)-1], true
-}
-
-// Close closes every connection and waits for what the pool started.
+// Close fails every waiter, closes every connection, leased ones too, and returns when all dials
+// and closes have ended. Acquire fails from then on.
 func (p *Pools[S]) Close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, list := range p.idle {
-		for _, s := range list {
-			s.Close()
-		}
+	now := p.lock()
+	p.closed = true
+	for _, pl := range p.pools {
+		pl.failAll(ErrClosed)
+		p.kill(pl, now)
 	}
-	p.idle = nil
+	p.unlock()
+	p.work.Wait()
 }
+
+// pool is the connections and the queue of one key. Pools.mu guards it.
+type pool[S Server] struct {
+	key      Key
+	limits   Limits
+	upstream *budget[S]
+	payer    *budget[S] // of the last request; pays for MinIdle
+	paused   bool
+	due      bool // is in Pools.due
+
+	entries []*entry[S]
+	idle    []*entry[S] // most recently used last
+	counts  [states]int
+	waiters queue[S]
+
+	failures int       // dials failed in a row
+	lastErr  error     // of the last of them
+	retryAt  time.Time // no dial before, when failures > 0
+
+	checked time.Time // when a login last proved that the role may log in (W95)
+	used    time.Time // last Acquire
+	totals  totals
+}
+
+// pool returns the pool of r's key with r's limits, and the budget of r's map.
+func (p *Pools[S]) pool(r *Request) (*pool[S], *budget[S]) {
+	payer := budgetOf(p.payers, r.Map)
+	p.resize(payer, r.Limits.MapMax)
+	pl := p.pools[r.Key]
+	if pl == nil {
+		pl = &pool[S]{key: r.Key, upstream: budgetOf(p.upstreams, r.Key.Upstream), paused: p.pausedKey(r.Key)}
+		p.pools[r.Key] = pl
+	}
+	pl.limits, pl.payer = r.Limits, payer
+	p.resize(pl.upstream, r.Limits.UpstreamMax)
+	return pl, payer
+}
+
+// total is the number of connections that count against Size.
+func (pl *pool[S]) total() int { return len(pl.entries) }
+
+// live is the number of connections that may yet serve a waiter.
+func (pl *pool[S]) live() int { return pl.counts[leased] + pl.counts[idle] }
