@@ -35,10 +35,12 @@ func readFile(path string, limit int64, secret bool) ([]byte, error) {
 	if err := checkFile(path, before, limit, secret); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
+	data := make([]byte, before.Size()+1) // one more, to see it grow
+	n, err := io.ReadFull(f, data)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	data = data[:n]
 	after, err := f.Stat()
 	if err != nil {
 		return nil, err

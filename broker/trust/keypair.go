@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
-	"time"
 )
 
 // LoadKeyPair reads a PEM certificate chain (leaf first) and its PEM private key. The key file must
@@ -105,22 +104,3 @@ func loadPEMCerts(path string, limit int64) ([]*x509.Certificate, error) {
 	}
 	return certs, nil
 }
-
-// loadServer reads the listener's own certificate and key, and refuses one that is out of date (T78).
-func (s *Snapshot) loadServer(now time.Time) error {
-	pair, err := LoadKeyPair(s.cfg.CertFile, s.cfg.KeyFile)
-	if err != nil {
-		return err
-	}
-	if now.After(pair.Leaf.NotAfter) {
-		return fmt.Errorf("%s expired on %s", s.cfg.CertFile, stamp(pair.Leaf.NotAfter))
-	}
-	if now.Before(pair.Leaf.NotBefore) {
-		return fmt.Errorf("%s is valid only from %s", s.cfg.CertFile, stamp(pair.Leaf.NotBefore))
-	}
-	s.server = &pair
-	return nil
-}
-
-// stamp prints a time as it is shown to clients and operators: RFC 3339, UTC, seconds.
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

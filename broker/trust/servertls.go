@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 )
 
 // suites12 are the TLS 1.2 suites offered: ECDHE key exchange, authenticated encryption (T83).
@@ -28,7 +29,7 @@ func (s *Snapshot) newServerTLS() *tls.Config {
 	return &tls.Config{
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.server, nil },
 		ClientAuth:     tls.RequestClientCert,
-		ClientCAs:      s.anchors.pool, // names for CertificateRequest only (T85)
+		ClientCAs:      s.caNames(), // names for CertificateRequest only (T85)
 		NextProtos:     []string{"postgresql"},
 		MinVersion:     minVersion,
 		CipherSuites:   suites12,
@@ -36,4 +37,13 @@ func (s *Snapshot) newServerTLS() *tls.Config {
 		SessionTicketsDisabled:      true, // as in PostgreSQL (T33)
 		DynamicRecordSizingDisabled: true, // full records from the first byte (T87)
 	}
+}
+
+// caNames is the pool whose subjects CertificateRequest lists.
+func (s *Snapshot) caNames() *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, ca := range s.Anchors() {
+		pool.AddCert(ca)
+	}
+	return pool
 }

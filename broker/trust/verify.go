@@ -2,115 +2,225 @@ package trust
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/x509"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// maxPresented is the number of certificates a client may present (T17).
-const maxPresented = 10
-
-// Verified is a client's certificate that passed every check.
+// Verified is a client's certificate that passed every check. It is immutable.
 type Verified struct {
 	Leaf       *x509.Certificate
 	Chains     [][]*x509.Certificate // every accepted chain, leaf first, anchor last
 	Anchors    []string              // SHA-256 of each accepted chain's anchor, lower hex
-	NotAfter   time.Time             // when no accepted chain is in date any more
-	Revocation string                // what vouches that the leaf is not revoked: none, crl, ocsp
+	NotAfter   time.Time             // when no accepted chain is in date any more (UTC)
+	Revocation string                // what says that the leaf is not revoked: none, crl or ocsp
 	Report     Report
+
+	entry *entry
+	at    time.Time // of the login
 }
 
-// Report lists the checks of one verification.
-type Report struct{ checks []Check }
-
-// Check is one thing that was looked at.
-type Check struct {
-	Name     string
-	Cert     string
-	Pass     bool
-	Reason   Reason
-	Evidence string
+// Fingerprints are the SHA-256, lower hex, of every certificate of every accepted chain, each once:
+// what live sessions are indexed by (T64).
+func (v *Verified) Fingerprints() []string {
+	var out []string
+	for _, certs := range v.Chains {
+		for _, c := range certs {
+			if id := fingerprintOf(c).String(); !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
 }
 
-// Checks are all checks, in the order they were made.
-func (r Report) Checks() []Check { return r.checks }
+// login is the input of one verification.
+type login struct {
+	peer   []*x509.Certificate
+	staple []byte // OCSP response of the client, or nil
+	now    time.Time
+	fetch  bool // OCSP responders may be asked
+}
 
 // Verify decides about the certificates a client presented, leaf first. staple is the OCSP response
-// that came with them, or nil. The error is always a *Refusal. It never panics (T32).
-func (s *Snapshot) Verify(ctx context.Context, peer []*x509.Certificate, staple []byte, now time.Time) (v *Verified, err error) {
+// that came with them, or nil. ctx bounds the wait for an OCSP responder. The error is always a
+// *Refusal. Verify never panics (T32), and does not change or keep peer.
+func (s *Snapshot) Verify(ctx context.Context, peer []*x509.Certificate, staple []byte, now time.Time) (*Verified, error) {
+	return s.verify(ctx, login{peer: slices.Clone(peer), staple: staple, now: now, fetch: true})
+}
+
+// Explain is Verify without the network: OCSP answers count only if they are at hand.
+func (s *Snapshot) Explain(peer []*x509.Certificate, staple []byte, now time.Time) (*Verified, error) {
+	return s.verify(context.Background(), login{peer: slices.Clone(peer), staple: staple, now: now})
+}
+
+func (s *Snapshot) verify(ctx context.Context, in login) (v *Verified, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			v, err = nil, refuse(internalReason, "certificate could not be checked", "", "", fmt.Errorf("panic: %v", p))
+			v, err = nil, refuse(internalReason, "", fmt.Errorf("panic in verification: %v", p))
 		}
 	}()
-	now = now.Truncate(time.Second)
-	if len(peer) == 0 {
-		return nil, refuse(NoCert, "connection requires a valid client certificate", "",
-			"Set sslcert and sslkey to a client certificate and its key.", nil)
-	}
-	if len(peer) > maxPresented {
-		return nil, refuse(CertLimits, "too many certificates presented", "", "", nil)
-	}
-	leaf := peer[0]
-	if leaf.IsCA {
-		return nil, refuse(IsCA, "certificate of a CA cannot log in", "", "", nil)
-	}
-	inter := x509.NewCertPool()
-	for _, c := range peer[1:] {
-		inter.AddCert(c)
-	}
-	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: s.anchors.pool, Intermediates: inter, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil {
-		return nil, s.explain(leaf, err, now)
-	}
-	v = &Verified{Leaf: leaf, Chains: chains, Revocation: "none"}
-	for _, chain := range chains {
-		v.Anchors = append(v.Anchors, s.anchors.ids[fingerprintOf(chain[len(chain)-1])])
-		if end := earliest(chain); end.After(v.NotAfter) {
-			v.NotAfter = end
-		}
+	in.now = in.now.UTC().Truncate(time.Second)
+	v, refusal := s.decide(ctx, in)
+	switch {
+	case refusal != nil:
+		return nil, refusal
+	case v == nil:
+		return nil, refuse(internalReason, "", nil)
 	}
 	return v, nil
 }
 
-func earliest(chain []*x509.Certificate) time.Time {
-	end := chain[0].NotAfter
-	for _, c := range chain[1:] {
-		if c.NotAfter.Before(end) {
-			end = c.NotAfter
+// decide takes the remembered chains if they lead to a yes, else builds them: a refusal always
+// comes from the whole of the evidence.
+func (s *Snapshot) decide(ctx context.Context, in login) (*Verified, *Refusal) {
+	if len(in.peer) == 0 {
+		return nil, refuse(NoCert, "", nil)
+	}
+	key := peerKey(in.peer)
+	e := s.cache.get(key)
+	if e == nil {
+		if why := checkLimits(in.peer); why != "" {
+			return nil, refuse(CertLimits, why, nil)
 		}
 	}
-	return end
-}
-
-func (s *Snapshot) explain(leaf *x509.Certificate, err error, now time.Time) *Refusal {
-	clock := fmt.Sprintf("It is valid from %s to %s; the server's clock reads %s.", stamp(leaf.NotBefore), stamp(leaf.NotAfter), stamp(now))
-	if now.After(leaf.NotAfter) {
-		return refuse(Expired, "certificate has expired", clock, "Renew the client certificate.", err)
+	set, refusal := s.anchorsFor(in.peer[0])
+	if refusal != nil {
+		return nil, refusal
 	}
-	if now.Before(leaf.NotBefore) {
-		return refuse(NotYetValid, "certificate is not yet valid", clock, "Check the clocks of both sides.", err)
-	}
-	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		switch e.Reason {
-		case x509.IncompatibleUsage:
-			return refuse(EKU, "certificate is not for client authentication", "", "", err)
-		case x509.TooManyIntermediates:
-			return refuse(PathLength, "certificate chain is too long", "", "", err)
-		case x509.CANotAuthorizedForThisName:
-			return refuse(NameConstraint, "a CA in the chain may not issue this name", "", "", err)
+	if e != nil {
+		if v, refusal := s.admit(ctx, e, set, in); refusal == nil && v != nil {
+			return v, nil
 		}
 	}
-	if _, ok := errors.AsType[x509.UnhandledCriticalExtension](err); ok {
-		return refuse(CriticalExt, "certificate has an unknown critical extension", "", "", err)
+	if e, refusal = s.build(key, set, in); refusal != nil {
+		return nil, refusal
 	}
-	return refuse(UnknownCA, "certificate is not issued by a trusted CA", "", "", err)
+	v, refusal := s.admit(ctx, e, set, in)
+	if refusal == nil {
+		s.cache.put(e)
+	}
+	return v, refusal
 }
 
-func refuse(reason Reason, public, detail, hint string, cause error) *Refusal {
-	return &Refusal{reason: reason, public: public, detail: detail, hint: hint, cause: cause}
+// build makes the chains and holds them to all time-independent checks.
+func (s *Snapshot) build(key fingerprint, set *anchorSet, in login) (*entry, *Refusal) {
+	leaf, inter := in.peer[0], reachable(in.peer[0], in.peer[1:])
+	if len(inter) > 0 && work(leaf, inter, set) > maxWork {
+		return nil, refuse(CertLimits, "its intermediate certificates allow too many chains", nil)
+	}
+	found, err := s.goVerify(leaf, inter, set.pool, in.now)
+	if err != nil {
+		return nil, s.diagnose(in.peer, set, in.now, err)
+	}
+	e := &entry{key: key, peer: in.peer, set: set}
+	for _, c := range in.peer {
+		e.bytes += len(c.Raw)
+	}
+	for _, certs := range found {
+		p := s.path(certs)
+		if len(certs) < 2 || p.staticFailure() != nil || !fipsAllowed(certs) {
+			continue
+		}
+		c := &chain{path: p, anchor: set.ids[fingerprintOf(certs[len(certs)-1])]}
+		c.notBefore, c.notAfter = p.window()
+		c.subjects = subjectsOf(certs)
+		e.chains = append(e.chains, c)
+	}
+	if len(e.chains) == 0 {
+		return nil, s.diagnose(in.peer, set, in.now, nil)
+	}
+	for _, id := range leaf.UnhandledCriticalExtensions {
+		if s.mapped[id.String()] {
+			e.critical = append(e.critical, id.String())
+		}
+	}
+	return e, nil
+}
+
+func (s *Snapshot) path(certs []*x509.Certificate) *path {
+	return &path{certs: certs, purpose: s.purpose, mapped: s.mapped}
+}
+
+// goVerify runs x509.Verify on copies without the critical extensions that are evaluated here, and
+// returns chains of the certificates as they were presented.
+func (s *Snapshot) goVerify(leaf *x509.Certificate, inter []*x509.Certificate, roots *x509.CertPool, now time.Time) ([][]*x509.Certificate, error) {
+	original := map[*x509.Certificate]*x509.Certificate{}
+	own := func(c *x509.Certificate, mapped map[string]bool) *x509.Certificate {
+		mine := withHandled(c, mapped)
+		original[mine] = c
+		return mine
+	}
+	pool := x509.NewCertPool()
+	for _, c := range inter {
+		pool.AddCert(own(c, nil))
+	}
+	chains, err := own(leaf, s.mapped).Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: pool, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{s.purpose},
+	})
+	for _, certs := range chains {
+		for i, c := range certs {
+			if o := original[c]; o != nil {
+				certs[i] = o
+			}
+		}
+	}
+	return chains, err
+}
+
+// fipsAllowed is the chain filter that crypto/tls applies in FIPS 140-3 mode, but not to a server's
+// clients under RequestClientCert (T34).
+func fipsAllowed(certs []*x509.Certificate) bool {
+	return !fips140.Enabled() || !slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return !keyFact(c).pass })
+}
+
+// admit holds the chains of e to what changes with time: dates and revocation.
+func (s *Snapshot) admit(ctx context.Context, e *entry, set *anchorSet, in login) (*Verified, *Refusal) {
+	chains, ok := e.under(set, s.mapped)
+	if !ok {
+		return nil, refuse(internalReason, "", nil)
+	}
+	v := &Verified{Leaf: e.peer[0], Report: Report{now: in.now}, entry: e, at: in.now}
+	var worst *finding
+	var nearest *chain
+	for _, c := range chains {
+		statuses, f := s.judge(ctx, c, in)
+		v.Report.runs = append(v.Report.runs, run{path: c.path, anchored: true, statuses: statuses})
+		if f == nil {
+			v.accept(c, statuses)
+		} else if worst == nil || progress(f.reason) > progress(worst.reason) {
+			worst, nearest = f, c
+		}
+	}
+	if len(v.Chains) > 0 {
+		return v, nil
+	}
+	refusal := s.refusal(nearest.path, worst, in.now, nil)
+	refusal.report = v.Report
+	return nil, refusal
+}
+
+// judge returns what keeps c from being accepted now, or nil.
+func (s *Snapshot) judge(ctx context.Context, c *chain, in login) ([]status, *finding) {
+	if in.now.Before(c.notBefore) || in.now.After(c.notAfter) {
+		for i, cert := range c.certs {
+			if f := validity(cert, i, in.now); !f.pass {
+				return nil, &f
+			}
+		}
+	}
+	return s.revocation(ctx, c, in)
+}
+
+func (v *Verified) accept(c *chain, statuses []status) {
+	v.Chains = append(v.Chains, c.certs)
+	v.Anchors = append(v.Anchors, c.anchor)
+	if c.notAfter.After(v.NotAfter) {
+		v.NotAfter = c.notAfter
+	}
+	if source := vouchedBy(statuses); v.Revocation == "" || source != "none" {
+		v.Revocation = source
+	}
 }

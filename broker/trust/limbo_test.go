@@ -1,0 +1,219 @@
+package trust
+
+import (
+	"bufio"
+	"compress/gzip"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// limboCase is one case of x509-limbo; see testdata/limbo/README.md.
+type limboCase struct {
+	ID             string     `json:"id"`
+	ValidationKind string     `json:"validation_kind"`
+	Trusted        []string   `json:"trusted_certs"`
+	Untrusted      []string   `json:"untrusted_intermediates"`
+	Peer           string     `json:"peer_certificate"`
+	ValidationTime *time.Time `json:"validation_time"`
+	CRLs           []string   `json:"crls"`
+	Expected       string     `json:"expected_result"`
+	ExpectedNames  []struct {
+		Kind  string `json:"kind"`
+		Value string `json:"value"`
+	} `json:"expected_peer_names"`
+}
+
+// limboClock is used where a case names no time.
+var limboClock = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func loadLimbo(t testing.TB) []limboCase {
+	t.Helper()
+	f, err := os.Open("testdata/limbo/x509-limbo.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Testcases []limboCase `json:"testcases"`
+	}
+	if err := json.NewDecoder(z).Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	return file.Testcases
+}
+
+// readTable reads "id<TAB>value" lines.
+func readTable(t *testing.T, path string) map[string]string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	table := map[string]string{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if id, v, ok := strings.Cut(lines.Text(), "\t"); ok && !strings.HasPrefix(id, "#") {
+			table[id] = v
+		}
+	}
+	return table
+}
+
+// TestLimbo runs every vector through the client verifier and compares verdict and reason.
+func TestLimbo(t *testing.T) {
+	cases := loadLimbo(t)
+	skipped := readTable(t, "testdata/limbo/skipped.txt")
+	const goldenFile = "testdata/limbo/verdicts.golden"
+	got := map[string]string{}
+	wrong := map[string]string{}
+	for _, c := range cases {
+		got[c.ID] = c.run(t)
+		if ok := got[c.ID] == "ok"; ok != (c.Expected == "SUCCESS") {
+			wrong[c.ID] = fmt.Sprintf("upstream expects %s, got %s", c.Expected, got[c.ID])
+		}
+	}
+	for _, id := range sortedKeys(wrong) {
+		if _, ok := skipped[id]; !ok {
+			t.Errorf("%s: %s", id, wrong[id])
+		}
+	}
+	for _, id := range sortedKeys(skipped) {
+		if _, ok := got[id]; !ok {
+			t.Errorf("%s: in skipped.txt, not in the vectors", id)
+		} else if _, ok := wrong[id]; !ok {
+			t.Errorf("%s: in skipped.txt, but agrees with upstream: take it out", id)
+		}
+	}
+	if *update {
+		var b strings.Builder
+		for _, id := range sortedKeys(got) {
+			fmt.Fprintf(&b, "%s\t%s\n", id, got[id])
+		}
+		if err := os.WriteFile(goldenFile, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden := readTable(t, goldenFile)
+	for _, id := range sortedKeys(got) {
+		if golden[id] != got[id] {
+			t.Errorf("%s: got %s, golden file says %q", id, got[id], golden[id])
+		}
+	}
+	if len(golden) != len(got) || len(got) != 193 {
+		t.Errorf("%d cases, %d in the golden file, want 193", len(got), len(golden))
+	}
+	t.Logf("%d vectors: %d agree with upstream, %d skipped with a reason", len(got), len(got)-len(wrong), len(skipped))
+}
+
+// run returns the verdict in the words of the golden file.
+func (c *limboCase) run(t *testing.T) string {
+	t.Helper()
+	purpose := x509.ExtKeyUsageClientAuth
+	if c.ValidationKind == "SERVER" {
+		purpose = x509.ExtKeyUsageServerAuth
+	}
+	peer, err := parseAll(append([]string{c.Peer}, c.Untrusted...))
+	if err != nil {
+		return "parse"
+	}
+	anchors, err := parseAll(c.Trusted)
+	if err != nil {
+		return "load"
+	}
+	set, err := newAnchorSet(anchors)
+	if err != nil {
+		return "load"
+	}
+	s := bareSnapshot(set)
+	s.purpose = purpose
+	if len(c.CRLs) > 0 {
+		if s.crls, err = storeOf([]byte(strings.Join(c.CRLs, "\n"))); err != nil {
+			return "load"
+		}
+	}
+	now := limboClock
+	if c.ValidationTime != nil {
+		now = *c.ValidationTime
+	}
+	v, err := s.Verify(t.Context(), peer, nil, now)
+	if err != nil {
+		r, ok := errors.AsType[*Refusal](err)
+		if !ok || !strings.Contains(r.Error(), r.Reason()) {
+			t.Errorf("%s: error is no *Refusal: %v", c.ID, err)
+		}
+		checkPublicText(t, c.ID, r)
+		return r.Reason()
+	}
+	if len(v.Chains) == 0 || v.Leaf != peer[0] {
+		t.Errorf("%s: accepted without a chain", c.ID)
+	}
+	for _, n := range c.ExpectedNames {
+		if n.Kind == "RFC822" && !slices.Contains(v.Leaf.EmailAddresses, n.Value) {
+			t.Errorf("%s: e-mail %q expected, have %q", c.ID, n.Value, v.Leaf.EmailAddresses)
+		}
+	}
+	return "ok"
+}
+
+func parseAll(pems []string) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	for _, p := range pems {
+		b, _ := pem.Decode([]byte(p))
+		if b == nil {
+			return nil, errors.New("no PEM")
+		}
+		c, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// bareSnapshot verifies under set, without files.
+func bareSnapshot(set *anchorSet) *Snapshot {
+	return &Snapshot{
+		clients: set, purpose: x509.ExtKeyUsageClientAuth, mapped: map[string]bool{},
+		cache: newChainCache(), ocsp: newOCSPCache(time.Now),
+	}
+}
+
+// storeOf is a store of the lists in data, without files.
+func storeOf(data []byte) (*crlStore, error) {
+	lists, err := parseCRLs("memory", data)
+	if err != nil {
+		return nil, err
+	}
+	st := &crlStore{files: map[string]*crlFile{"memory": {lists: lists}}, byIssuer: map[string][]*crl{}, chosen: map[fingerprint][]*crl{}}
+	st.index()
+	return st, nil
+}
+
+// checkPublicText: what a client sees is short printable ASCII and never Go's own words.
+func checkPublicText(t *testing.T, name string, r *Refusal) {
+	t.Helper()
+	for _, s := range []string{r.Public(), r.Detail(), r.Hint()} {
+		if ascii(s) != s && len(s) <= maxText || len(s) > 4*maxText || strings.Contains(s, "x509:") {
+			t.Errorf("%s: text %q is not fit for a client", name, s)
+		}
+	}
+	if r.Public() == "" {
+		t.Errorf("%s: %s has no public text", name, r.Reason())
+	}
+}

@@ -1,0 +1,26 @@
+package trust
+
+// noteCRLs reports what about the lists does not count, and which CAs have none (T53-T57).
+func (s *Snapshot) noteCRLs(st *crlStore) {
+	for _, path := range sortedKeys(st.files) {
+		for _, l := range st.files[path].lists {
+			issuer := nameText(l.issuer)
+			switch {
+			case l.delta:
+				s.notice("crl_delta", path, "CRL of %q is a delta CRL and not used", issuer)
+			case l.unusable != "":
+				s.notice("crl_unusable", path, "CRL of %q is not used: %s", issuer, l.unusable)
+			case l.number == nil:
+				s.notice("crl_no_number", path, "CRL of %q has no CRL number: its date decides which is newer", issuer)
+			}
+			if l.unusable == "" && s.at.After(l.current()) {
+				s.notice("crl_stale", path, "CRL of %q stale since %s", issuer, stamp(l.current()))
+			}
+		}
+	}
+	for _, ca := range s.Anchors() {
+		if len(st.choose(ca, fingerprintOf(ca))) == 0 {
+			s.notice("crl_missing", "", "no CRL of %q counts: certificates it issued are refused unless crl_policy is warn", certText(ca))
+		}
+	}
+}

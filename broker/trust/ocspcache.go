@@ -1,0 +1,187 @@
+package trust
+
+import (
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	maxAnswers   = 8192             // certificates whose status is remembered
+	unknownFor   = time.Minute      // how long "unknown" is believed: the CA may have issued it just now
+	ocspRetry    = 10 * time.Second // after a failure, before a login asks again
+	minOCSPPause = 30 * time.Second // between two background questions about one certificate
+	maxFetches   = 64               // questions under way at once
+)
+
+// ocspKey stands for a CertID without its choice of hash: issuer's name and key, and serial (T61).
+type ocspKey [sha256.Size]byte
+
+func ocspKeyOf(cert, issuer *x509.Certificate) ocspKey {
+	h := sha256.New()
+	for _, p := range [][]byte{issuer.RawSubject, issuer.RawSubjectPublicKeyInfo, cert.SerialNumber.Bytes()} {
+		h.Write([]byte{byte(len(p) >> 16), byte(len(p) >> 8), byte(len(p))})
+		h.Write(p)
+	}
+	var key ocspKey
+	h.Sum(key[:0])
+	return key
+}
+
+// ocspCache remembers verified answers and asks for missing ones, each question once at a time. It
+// outlives snapshots and is safe for concurrent use.
+type ocspCache struct {
+	client *http.Client
+	clock  func() time.Time
+	slots  chan struct{} // one per question under way
+
+	mu      sync.Mutex
+	answers map[ocspKey]*list.Element // values are *ocspEntry
+	order   *list.List                // most recent first
+}
+
+// ocspEntry is guarded by the cache's mu, but for sub, which is fixed.
+type ocspEntry struct {
+	sub     subject
+	answer  *ocspAnswer   // nil: none yet
+	asked   time.Time     // last question
+	failure error         // of that question, or nil
+	pending chan struct{} // closed when the question under way is answered; nil: none is
+}
+
+func newOCSPCache(clock func() time.Time) *ocspCache {
+	return &ocspCache{
+		client: newOCSPClient(), clock: clock, slots: make(chan struct{}, maxFetches),
+		answers: map[ocspKey]*list.Element{}, order: list.New(),
+	}
+}
+
+// entry returns the entry of sub, made if need be, as the most recent. mu is held.
+func (c *ocspCache) entry(sub *subject) *ocspEntry {
+	if el := c.answers[sub.ocsp]; el != nil {
+		c.order.MoveToFront(el)
+		return el.Value.(*ocspEntry)
+	}
+	e := &ocspEntry{sub: *sub}
+	c.answers[sub.ocsp] = c.order.PushFront(e)
+	for c.order.Len() > maxAnswers {
+		old := c.order.Remove(c.order.Back()).(*ocspEntry)
+		delete(c.answers, old.sub.ocsp)
+	}
+	return e
+}
+
+// current is the entry's answer if it can be used now. "Revoked" is believed until a newer answer
+// says otherwise, also past its end.
+func (e *ocspEntry) current(now time.Time) *ocspAnswer {
+	a := e.answer
+	if a == nil || a.thisUpdate.After(now) {
+		return nil
+	}
+	if a.word == saysRevoked || now.Before(a.until) && (a.word == saysGood || now.Before(e.asked.Add(unknownFor))) {
+		return a
+	}
+	return nil
+}
+
+// offer takes a verified answer unless a newer one is known: an old "good" that is replayed never
+// replaces a "revoked" (A67).
+func (c *ocspCache) offer(sub *subject, a *ocspAnswer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entry(sub).take(a)
+}
+
+// take reports whether the certificate is now known to be revoked and was not before. mu is held.
+func (e *ocspEntry) take(a *ocspAnswer) (revoked bool) {
+	old := e.answer
+	if old != nil && (old.thisUpdate.After(a.thisUpdate) || old.thisUpdate.Equal(a.thisUpdate) && old.word == saysRevoked) {
+		return false
+	}
+	e.answer = a
+	return a.word == saysRevoked && (old == nil || old.word != saysRevoked)
+}
+
+// peek is the usable answer at hand, or nil.
+func (c *ocspCache) peek(sub *subject, now time.Time) *ocspAnswer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	el := c.answers[sub.ocsp]
+	if el == nil {
+		return nil
+	}
+	c.order.MoveToFront(el)
+	return el.Value.(*ocspEntry).current(now)
+}
+
+// ask returns the usable answer, and fetches it if there is none: one fetch per certificate at a
+// time, whose result all waiters share. It waits at most ocspTimeout or until ctx ends.
+func (c *ocspCache) ask(ctx context.Context, sub *subject, now time.Time, revoked func(*subject) bool) (*ocspAnswer, error) {
+	c.mu.Lock()
+	e := c.entry(sub)
+	if a := e.current(now); a != nil {
+		c.mu.Unlock()
+		return a, nil
+	}
+	if e.failure != nil && c.clock().Before(e.asked.Add(ocspRetry)) {
+		defer c.mu.Unlock()
+		return nil, e.failure
+	}
+	if pending := e.pending; pending != nil {
+		c.mu.Unlock()
+		select {
+		case <-pending:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return e.outcome(now)
+	}
+	e.pending = make(chan struct{})
+	c.mu.Unlock()
+	// The waiters must not suffer when this client goes away.
+	c.fetch(context.WithoutCancel(ctx), e, revoked)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return e.outcome(now)
+}
+
+func (e *ocspEntry) outcome(now time.Time) (*ocspAnswer, error) {
+	if a := e.current(now); a != nil {
+		return a, nil
+	}
+	if e.failure != nil {
+		return nil, e.failure
+	}
+	return nil, errors.New("OCSP answer is not current")
+}
+
+// fetch asks the responders about e, whose pending the caller has set, and reports whether the
+// certificate turned out to be revoked.
+func (c *ocspCache) fetch(ctx context.Context, e *ocspEntry, revoked func(*subject) bool) (newlyRevoked bool) {
+	ctx, cancel := context.WithTimeout(ctx, ocspTimeout)
+	defer cancel()
+	var a *ocspAnswer
+	err := errors.New("too many OCSP questions under way")
+	select {
+	case c.slots <- struct{}{}:
+		a, err = fetchOCSP(ctx, c.client, &e.sub, c.clock, revoked)
+		<-c.slots
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.asked, e.failure = c.clock(), err
+	if err == nil {
+		newlyRevoked = e.take(a)
+	}
+	close(e.pending)
+	e.pending = nil
+	return newlyRevoked
+}
