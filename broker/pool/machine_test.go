@@ -196,6 +196,8 @@ func (m *machine) checkCaps(rt *rapid.T) {
 			rt.Fatalf("%d connections as %s, cap %d", n, role, size)
 		}
 	}
+	m.p.lock()
+	defer m.p.unlock()
 	for name, b := range m.p.payers {
 		if m.mapMax > 0 && b.used > m.mapMax {
 			rt.Fatalf("map %s holds %d connections, cap %d", name, b.used, m.mapMax)
