@@ -92,6 +92,8 @@ a pooled mTLS connection as that role; and an append-only record says who did wh
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newCheckCommand(),
+		newServeCommand(),
+		newDemoCommand(),
 		newFmtCommand(),
 		newVersionCommand(),
 	}

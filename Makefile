@@ -1,0 +1,39 @@
+# Every target says in one line what it does; `make` alone lists them.
+GO      ?= go
+BIN     := bin/pgsignet
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+TOOL    := $(GO) tool -modfile=tools/go.mod
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test testenv suites lint bench fuzz up down
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build testenv ## Watch psql log in to a real PostgreSQL with nothing but a certificate
+	@$(BIN) demo
+
+build: ## Build bin/pgsignet, static and stripped
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/pgsignet
+
+test: testenv ## Run every test against a real PostgreSQL: with -race, then allocation and speed figures without
+	$(GO) test -race -timeout 14m ./...
+	$(GO) test -timeout 5m -run '(Alloc|Figure)' ./...
+
+testenv: ## Install what the tests need and this machine lacks
+	@$(GO) run ./testenv/pgserver/setup
+
+suites: testenv ## Run the suites of PostgreSQL and pgx through the broker (built once, cached; up to 45 min)
+	$(GO) test -timeout 60m -tags suites -count 1 -v ./testenv/suites
+
+lint: ## gofmt, go vet, go mod tidy, staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(TOOL) staticcheck ./...
+
+FUZZTIME ?= 60s
+fuzz: ## Run each fuzz target for FUZZTIME (default 60s)
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/pgsignet/pgsignet/broker"
+	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/broker/config"
+	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/broker/pool"
+	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/broker/trust"
+	"github.com/pgsignet/pgsignet/broker/upstream"
+	"github.com/pgsignet/pgsignet/policy"
+)
+
+// This file turns a checked configuration into what package broker is made of.
+
+// cancelTimeout bounds a cancel request to a server.
+const cancelTimeout = 10 * time.Second
+
+// openAudit starts the process's audit stream.
+func openAudit(cfg *config.Config) (*audit.Log, error) {
+	log, err := audit.Open(audit.Config{
+		Directory: cfg.Audit.Directory, Node: cfg.Node, Delivery: audit.Delivery(cfg.Audit.Delivery),
+		SegmentSize: cfg.Audit.SegmentSize, SegmentAge: cfg.Audit.SegmentAge,
+		MaxStatementBytes: int(cfg.Audit.MaxStatementBytes), CheckpointKey: cfg.Audit.CheckpointKey,
+		Redact: cfg.Audit.Redact,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	return log, nil
+}
+
+// brokerConfig is what stays for the life of the process.
+func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log) broker.Config {
+	c := broker.Config{
+		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
+		DrainTimeout: cfg.Shutdown.DrainTimeout,
+	}
+	for i := range cfg.Listeners {
+		c.Listeners = append(c.Listeners, brokerListener(&cfg.Listeners[i]))
+	}
+	return c
+}
+
+func brokerListener(l *config.Listener) broker.Listener {
+	admission := downstream.Config{
+		HandshakeTimeout: l.HandshakeTimeout, WriteTimeout: l.WriteTimeout,
+		PlaintextCancel: l.PlaintextCancel, ProxyProtocol: l.ProxyProtocol,
+	}
+	if l.MaxHandshakes > 0 {
+		admission.Handshakes = semaphore.NewWeighted(int64(l.MaxHandshakes))
+	}
+	return broker.Listener{
+		Name: l.Name, Address: l.Address, Admission: admission,
+		MaxClients: l.MaxClients, HalfOpen: l.HalfOpen,
+		IdleInTransactionTimeout: l.IdleInTransactionTimeout, OpenBatchTimeout: l.OpenBatchTimeout,
+	}
+}
+
+// newSnapshot builds all that a reload replaces. Every error is reported, not just the first.
+func newSnapshot(cfg *config.Config, prev *broker.Snapshot) (*broker.Snapshot, error) {
+	rules, err := compilePolicy(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &broker.Snapshot{
+		Policy: rules, SHA256: cfg.SHA256,
+		Trust:     make(map[string]*trust.Snapshot),
+		Upstreams: make(map[string]*broker.Upstream),
+	}
+	var errs []error
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		var before *trust.Snapshot
+		if prev != nil {
+			before = prev.Trust[l.Name]
+		}
+		t, err := trust.Load(trustConfig(l, rules.OIDs()), time.Now(), before)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))
+			continue
+		}
+		s.Trust[l.Name] = t
+	}
+	for i := range cfg.Upstreams {
+		u, err := brokerUpstream(&cfg.Upstreams[i])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.Upstreams[cfg.Upstreams[i].Name] = u
+	}
+	return s, errors.Join(errs...)
+}
+
+func compilePolicy(cfg *config.Config) (*policy.Policy, error) {
+	return policy.Compile(cfg.PolicyConfig())
+}
+
+func trustConfig(l *config.Listener, oids []string) trust.Config {
+	c := trust.Config{
+		Listener: l.Name, CertFile: l.CertFile, KeyFile: l.KeyFile,
+		ClientCA: l.ClientCA, CRL: l.CRL, CRLPolicy: l.CRLPolicy, CRLGrace: l.CRLGrace,
+		OCSP: l.OCSP, MinTLS: l.MinTLS, SessionTickets: l.SessionTickets, OCSPStaple: l.OCSPStaple,
+		MappedOIDs: oids,
+	}
+	if l.SPIFFE != nil {
+		c.SPIFFE, c.WorkloadAPI = l.SPIFFE.Bundles, l.SPIFFE.WorkloadAPI
+	}
+	return c
+}
+
+func brokerUpstream(u *config.Upstream) (*broker.Upstream, error) {
+	cas, err := trust.LoadCAs([]string{u.CAFile})
+	if err != nil {
+		return nil, fmt.Errorf("upstream %q: %w", u.Name, err)
+	}
+	roots := x509.NewCertPool()
+	for _, ca := range cas {
+		roots.AddCert(ca)
+	}
+	credential, err := upstreamCredential(u)
+	if err != nil {
+		return nil, fmt.Errorf("upstream %q: %w", u.Name, err)
+	}
+	up, err := upstream.New(upstream.Config{
+		Name: u.Name, Hosts: u.Hosts, Target: u.Target, ServerName: u.ServerName,
+		Negotiation: u.Negotiation, RootCAs: func() *x509.CertPool { return roots },
+		Credential: credential, ConnectTimeout: u.ConnectTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &broker.Upstream{Upstream: up, Pool: brokerPool(u), CancelTimeout: cancelTimeout}, nil
+}
+
+func upstreamCredential(u *config.Upstream) (upstream.Credential, error) {
+	switch u.Credential.Kind {
+	case config.CredentialCertificate:
+		pair, err := trust.LoadKeyPair(u.Credential.CertFile, u.Credential.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		return upstream.Certificate{Load: func() *tls.Certificate { return &pair }}, nil
+	}
+	return nil, fmt.Errorf("credential %q is not known", u.Credential.Kind)
+}
+
+func brokerPool(u *config.Upstream) broker.Pool {
+	p := broker.Pool{
+		Share: u.Pool.Share, ResetTimeout: u.Pool.ResetTimeout,
+		Limits: pool.Limits{
+			Size: u.Pool.Size, MinIdle: u.Pool.MinIdle, UpstreamMax: u.MaxConnections,
+			WaitTimeout: u.Pool.WaitTimeout, IdleTimeout: u.Pool.IdleTimeout, MaxLifetime: u.Pool.MaxLifetime,
+		},
+	}
+	if u.Pool.Mode == "transaction" {
+		p.Mode = relay.TransactionMode
+	}
+	return p
+}

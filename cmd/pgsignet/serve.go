@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/pgsignet/pgsignet/broker"
+	"github.com/pgsignet/pgsignet/broker/config"
+)
+
+func newServeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the broker",
+		Long: `Serve runs the broker until it is told to stop. SIGTERM and SIGINT stop accepting and
+let every session come to its transaction boundary, for at most shutdown.drain_timeout;
+a second signal ends them at once.
+
+Status 0: stopped as told; 78: the configuration is not valid, nothing was started.`,
+		Args: cobra.NoArgs,
+	}
+	flags := addConfigFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := loadForServe(flags, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), cfg, cmd.ErrOrStderr(), nil)
+	}
+	return cmd
+}
+
+// loadForServe reads the configuration and prints what is wrong with it. Errors end in status 78.
+func loadForServe(flags *configFlags, stderr io.Writer) (*config.Config, error) {
+	cfg, problems := flags.source().Load()
+	width, color := terminal(stderr)
+	if err := problems.WriteText(stderr, width, color); err != nil {
+		return nil, err
+	}
+	if problems.HasErrors() {
+		return nil, &exitError{code: exitConfig, err: fmt.Errorf("nothing was started: the configuration has errors")}
+	}
+	return cfg, nil
+}
+
+// serve runs a broker until a signal or ctx stops it. started, unless nil, is called once clients
+// can connect.
+func serve(ctx context.Context, cfg *config.Config, stderr io.Writer, started func(*broker.Server)) error {
+	log := newLogger(cfg, stderr)
+	defer log.Sync()
+	first, err := newSnapshot(cfg, nil)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
+	trail, err := openAudit(cfg)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
+	defer func() {
+		if err := trail.Close(); err != nil {
+			log.Error("audit not closed cleanly", zap.Error(err))
+		}
+	}()
+	server, err := broker.New(brokerConfig(cfg, log, trail), first)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
+	if err := server.Listen(); err != nil {
+		return err
+	}
+	soft, hard, stop := stopSignals(ctx, log)
+	defer stop()
+	for _, l := range cfg.Listeners {
+		log.Info("listening", zap.String("listener", l.Name), zap.Stringer("address", server.Addr(l.Name)))
+	}
+	if started != nil {
+		started(server)
+	}
+	err = server.Serve(soft, hard)
+	log.Info("stopped")
+	return err
+}
+
+// stopSignals returns two contexts: the first ends with SIGTERM, SIGINT or ctx, the second with the
+// second signal.
+func stopSignals(ctx context.Context, log *zap.Logger) (soft, hard context.Context, stop func()) {
+	soft, softly := context.WithCancel(ctx)
+	hard, hardly := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	done := make(chan struct{})
+	joined := make(chan struct{})
+	go func() {
+		defer close(joined)
+		for {
+			select {
+			case sig := <-signals:
+				if soft.Err() != nil {
+					log.Warn("stopping at once", zap.Stringer("signal", sig))
+					hardly()
+					continue
+				}
+				log.Info("draining", zap.Stringer("signal", sig))
+				softly()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return soft, hard, func() {
+		signal.Stop(signals)
+		close(done)
+		<-joined
+		softly()
+		hardly()
+	}
+}
+
+// newLogger writes the operations log: JSON lines, or text for people, with times in UTC.
+func newLogger(cfg *config.Config, w io.Writer) *zap.Logger {
+	level, err := zapcore.ParseLevel(cfg.Log.Level)
+	if err != nil {
+		level = zapcore.InfoLevel
+	}
+	enc := zap.NewProductionEncoderConfig()
+	enc.TimeKey, enc.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	encoder := zapcore.NewJSONEncoder(enc)
+	if cfg.Log.Format == "console" {
+		encoder = zapcore.NewConsoleEncoder(enc)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level), zap.WithClock(utcClock{}))
+}
+
+// utcClock gives log lines their time in UTC.
+type utcClock struct{}
+
+func (utcClock) Now() time.Time                         { return time.Now().UTC() }
+func (utcClock) NewTicker(d time.Duration) *time.Ticker { return time.NewTicker(d) }

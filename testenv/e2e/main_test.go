@@ -1,0 +1,22 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+)
+
+func TestMain(m *testing.M) { os.Exit(Main(m)) }
+
+// people is a policy for most tests: whoever has a certificate may log in under its common name.
+const people = `
+map "people" {
+  match { cn = "/^([a-z_]+)$" }
+  role      = "$1"
+  databases = ["orders", "stock"]
+}
+map "billing" {
+  match { ou = "Billing" }
+  roles     = ["billing_rw", "billing_ro"]
+  databases = ["orders"]
+}
+`
