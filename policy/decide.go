@@ -17,9 +17,8 @@ type decision struct {
 
 	results    []result // by pattern.id, valid when their run is this run
 	run        uint64
-	hits       []hit // of all patterns run so far
-	candidates []int32
-	roleBuf    []byte
+	hits       []hit   // of all patterns run so far
+	candidates []int32 // room for index.candidates
 }
 
 // target is where the requested database leads.
@@ -56,7 +55,7 @@ const (
 type outcome struct {
 	step  step
 	cond  *condition // the attribute of match, at atMatch
-	cause string     // more about it, when the step alone does not say
+	cause cause      // at atCaptures
 	err   error      // an expression that failed: the login is refused
 }
 
@@ -101,7 +100,7 @@ func (p *Policy) begin(r Request) *decision {
 // end lets go of everything that belongs to the login.
 func (p *Policy) end(d *decision) {
 	clear(d.hits)
-	d.hits, d.candidates, d.roleBuf = d.hits[:0], d.candidates[:0], d.roleBuf[:0]
+	d.hits = d.hits[:0]
 	d.r, d.vars, d.target = Request{}, nil, target{}
 	p.scratch.Put(d)
 }
@@ -156,7 +155,7 @@ func (d *decision) deny(rule *rule) outcome {
 // maps runs the maps in file order; the first that grants decides.
 func (d *decision) maps(t *trace) (*Grant, *Denied) {
 	if !d.userFits {
-		return nil, ErrRoleName.with(nil, "")
+		return nil, errUserName.with(nil, "")
 	}
 	set := &d.p.maps
 	best, bestRule := outcome{}, (*rule)(nil)
@@ -189,8 +188,9 @@ func (d *decision) walk(set *ruleSet, t *trace) func() (int, bool) {
 		i := -1
 		return func() (int, bool) { i++; return i, i < len(set.rules) }
 	}
-	d.candidates = set.index.candidates(d.r.Identity, d.candidates[:0])
-	filed, rest := d.candidates, set.index.rest
+	var filed []int32
+	filed, d.candidates = set.index.candidates(d.r.Identity, d.candidates)
+	rest := set.index.rest
 	return func() (int, bool) {
 		var i int32
 		switch {
@@ -211,11 +211,11 @@ func (d *decision) try(rule *rule) (outcome, string) {
 	if o := d.door(rule); o.step != fits {
 		return o, ""
 	}
-	role, userOK, captures := d.role(rule)
+	role, userOK, c := d.role(rule)
 	databaseOK := d.database(rule)
 	switch {
-	case captures.step != fits:
-		return captures, ""
+	case c != causeNone:
+		return outcome{step: atCaptures, cause: c}, ""
 	case !userOK:
 		return outcome{step: atUser}, ""
 	case !databaseOK:

@@ -15,8 +15,12 @@ var (
 	ErrDenied    = &Denied{reason: "denied_by_rule", public: notAdmitted}
 	ErrAmbiguous = &Denied{reason: "ambiguous_identity", public: "certificate holds more than one identity",
 		hint: "Use a certificate with one common name and at most one SPIFFE ID."}
-	ErrRoleName = &Denied{reason: "role_name", public: "user name is empty or longer than 63 bytes"}
+	ErrRoleName = &Denied{reason: "role_name", public: notAdmitted}
 )
+
+// errUserName is ErrRoleName when the user name asked for cannot be a role: that tells nothing
+// of the rules.
+var errUserName = &Denied{reason: ErrRoleName.reason, public: "user name must have 1 to 63 bytes"}
 
 // Denied is a refused login.
 type Denied struct {

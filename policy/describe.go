@@ -16,7 +16,7 @@ func (d *decision) describe(r *rule, o outcome) (condition, want, got string) {
 	case atMatch:
 		return "match." + o.cond.name, quoteAll(o.cond.source), d.has(o.cond)
 	case atCaptures:
-		return "role", quoteAll(roleSources(&r.Rule)), o.cause
+		return "role", quoteAll(roleSources(&r.Rule)), o.cause.String()
 	case atListeners:
 		return "listeners", quoteAll(r.Listeners), identity.Quote(d.r.Listener)
 	case atFrom:
@@ -60,10 +60,13 @@ func (d *decision) has(c *condition) string {
 
 // wantedRoles shows a map's roles with this certificate's captures filled in.
 func (d *decision) wantedRoles(r *rule) string {
-	h, _ := d.captures(r)
+	h := &hit{}
+	if r.capture != nil {
+		h = first(d.hitsOf(r.capture))
+	}
 	var roles []string
 	for i := range r.roles {
-		roles = append(roles, d.expand(&r.roles[i], h))
+		roles = append(roles, r.roles[i].fill(h))
 	}
 	return quoteAll(roles)
 }

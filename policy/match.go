@@ -73,6 +73,7 @@ func (d *decision) runValue(p *pattern, v string) {
 	h := hit{value: v}
 	if p.groups > 0 && !p.field.deny {
 		h.loc = p.re.FindStringSubmatchIndex(v)
+		h.judge()
 	}
 	d.hits = append(d.hits, h)
 }

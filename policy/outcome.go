@@ -27,7 +27,7 @@ func (o outcome) failed() string {
 func (d *decision) refusal(best outcome, rule *rule) *Denied {
 	switch best.reason() {
 	case 1:
-		return ErrRoleName.with(&rule.ref, best.cause)
+		return ErrRoleName.with(&rule.ref, best.cause.String())
 	case 2:
 		return ErrUser.with(&rule.ref, "")
 	case 3:

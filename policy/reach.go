@@ -1,13 +1,13 @@
 package policy
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 )
 
-// maxProbes bounds how often lint runs an expression on another rule's constant: half a second.
-const maxProbes = 1 << 20
+// maxWork bounds how often lint compares two rules, or runs an expression on a constant: about a
+// second.
+const maxWork = 2 << 20
 
 // cover is how much of one rule another one takes.
 type cover uint8
@@ -20,26 +20,25 @@ const (
 
 // reach finds maps that an earlier rule leaves no login to, or only some.
 type reach struct {
-	k      *compiler
-	rules  []*rule // denies, then maps: the order of evaluation
-	index  []int   // of each in Config.Rules
-	keyed  map[indexKey][]int
-	loose  map[fieldRef][]int // rules of expressions only, by the field of their first
-	probes int
+	k     *compiler
+	rules []*rule // denies, then maps: the order of evaluation
+	at    []int   // of each in Config.Rules
+	file  *reachFile
+	work  int
 }
 
 // lint reports what only all rules together show.
 func (k *compiler) lint() {
-	x := &reach{k: k, keyed: map[indexKey][]int{}, loose: map[fieldRef][]int{}}
+	x := &reach{k: k}
 	x.gather(k.policy.denies.rules, Deny)
 	x.gather(k.policy.maps.rules, Map)
-	x.file()
+	x.file = newReachFile(x)
 	for n, b := range x.rules {
 		if b.Kind == Map && len(b.match) > 0 {
 			x.look(n)
 		}
-		if x.probes > maxProbes {
-			k.warn(x.index[n], "", "Not checked further", "There are so many expressions that maps from here on were not checked for being reachable.")
+		if x.work > maxWork {
+			k.warn(x.at[n], "", "Not checked further", "So many rules resemble each other that maps from here on were not checked for being reachable.")
 			return
 		}
 	}
@@ -47,123 +46,44 @@ func (k *compiler) lint() {
 
 // gather lists rules with their place in the configuration.
 func (x *reach) gather(rules []rule, kind Kind) {
-	at := 0
+	next := 0
 	for i := range x.k.config.Rules {
 		if x.k.config.Rules[i].Kind == kind {
-			x.rules = append(x.rules, &rules[at])
-			x.index = append(x.index, i)
-			at++
+			x.rules = append(x.rules, &rules[next])
+			x.at = append(x.at, i)
+			next++
 		}
 	}
-}
-
-// file notes each rule under what another rule must name to be covered by it: the values of its
-// rarest constants, else its first expression. A rule without match covers by other means.
-func (x *reach) file() {
-	uses := map[indexKey]int{}
-	for _, r := range x.rules {
-		for _, c := range r.match {
-			for _, v := range c.consts {
-				uses[x.key(c.field, v)]++
-			}
-		}
-	}
-	for n, r := range x.rules {
-		c := x.rarest(r, uses)
-		if c == nil {
-			f := fieldRef{}
-			if len(r.match) > 0 {
-				f = plain(r.match[0].field)
-			}
-			x.loose[f] = append(x.loose[f], n)
-			continue
-		}
-		for _, v := range c.consts {
-			key := x.key(c.field, v)
-			x.keyed[key] = append(x.keyed[key], n)
-		}
-	}
-}
-
-// key files maps and denies together.
-func (x *reach) key(f fieldRef, v string) indexKey { return indexKey{plain(f), v} }
-
-func plain(f fieldRef) fieldRef {
-	f.deny = false
-	return f
-}
-
-func (x *reach) rarest(r *rule, uses map[indexKey]int) *condition {
-	var best *condition
-	least := 0
-	for i := range r.match {
-		c := &r.match[i]
-		if len(c.consts) == 0 || len(c.patterns) > 0 {
-			continue
-		}
-		n := 0
-		for _, v := range c.consts {
-			n = max(n, uses[x.key(c.field, v)])
-		}
-		if best == nil || n < least {
-			best, least = c, n
-		}
-	}
-	return best
 }
 
 // look compares map n with the earlier rules that may cover it.
 func (x *reach) look(n int) {
 	b := x.rules[n]
-	var partly []*rule
-	for _, m := range x.earlier(n) {
+	var partly *rule
+	for _, m := range x.file.earlier(n) {
 		a := x.rules[m]
+		x.work++
 		switch x.covers(a, b) {
 		case full:
 			x.unreachable(n, a)
 			return
 		case part:
-			if a.Kind == Map {
-				partly = append(partly, a)
+			if a.Kind == Map && partly == nil {
+				partly = a
 			}
 		}
 	}
-	if len(partly) > 0 {
-		x.shadowed(n, partly)
+	if partly != nil {
+		x.k.warn(x.at[n], "", "A map shadowed in part", "%v comes first and grants some of the logins that this map would. The first map that grants decides.", partly.ref)
 	}
 }
 
 func (x *reach) unreachable(n int, a *rule) {
 	if a.Kind == Deny {
-		x.k.fail(x.index[n], "", "A map that is never reached", "%v refuses every login that it would grant.", a.ref)
+		x.k.fail(x.at[n], "", "A map that is never reached", "%v refuses every login that it would grant.", a.ref)
 		return
 	}
-	x.k.fail(x.index[n], "", "A map that is never reached", "%v comes first and grants every login that it would. Move it up or remove it.", a.ref)
-}
-
-func (x *reach) shadowed(n int, partly []*rule) {
-	more := ""
-	if len(partly) > 1 {
-		more = fmt.Sprintf(" So do %d more maps.", len(partly)-1)
-	}
-	x.k.warn(x.index[n], "", "A map shadowed in part", "%v comes first and grants some of the logins that this map would.%s The first map that grants decides.", partly[0].ref, more)
-}
-
-// earlier lists the rules before n that share a value with it, ascending.
-func (x *reach) earlier(n int) []int {
-	var out []int
-	for i := range x.rules[n].match {
-		c := &x.rules[n].match[i]
-		for _, v := range c.consts {
-			out = append(out, x.keyed[x.key(c.field, v)]...)
-		}
-		out = append(out, x.loose[plain(c.field)]...)
-	}
-	out = append(out, x.loose[fieldRef{}]...)
-	slices.Sort(out)
-	out = slices.Compact(out)
-	at, _ := slices.BinarySearch(out, n)
-	return out[:at]
+	x.k.fail(x.at[n], "", "A map that is never reached", "%v comes first and grants every login that it would. Move it up or remove it.", a.ref)
 }
 
 // covers tells how much of map b rule a takes.

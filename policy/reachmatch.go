@@ -48,6 +48,6 @@ func (x *reach) coversCondition(ca, cb *condition) cover {
 
 // fits runs an expression on a constant, and counts.
 func (x *reach) fits(p *pattern, v string) bool {
-	x.probes++
+	x.work++
 	return p.fits(v)
 }

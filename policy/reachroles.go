@@ -120,13 +120,13 @@ func (x *reach) rolesFor(r *rule, v string) ([]string, bool) {
 		return nil, false
 	}
 	h := hit{value: v, loc: r.capture.re.FindStringSubmatchIndex(v)}
+	h.judge()
 	var roles []string
 	for i := range r.roles {
-		role, ok := r.roles[i].expand(nil, h)
-		if !ok || len(role) > maxName {
+		if r.roles[i].problem(&h) != causeNone {
 			return nil, false
 		}
-		roles = append(roles, string(role))
+		roles = append(roles, r.roles[i].fill(&h))
 	}
 	return roles, true
 }

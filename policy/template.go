@@ -23,13 +23,25 @@ func reservedRole(name string) bool {
 type template struct {
 	source string
 	parts  []templatePart
-	groups []int // captures it uses
+	groups []int  // captures it uses
+	mask   uint16 // the same, a bit each
+	text   string // the role, when there is nothing to fill in
+
+	nearReserved bool // filled in, it may be one of PostgreSQL's own roles
 }
 
 // templatePart is a capture when group is set, else text.
 type templatePart struct {
 	text  string
 	group int
+}
+
+// of is the part filled with h.
+func (p templatePart) of(h *hit) string {
+	if p.group == 0 {
+		return p.text
+	}
+	return h.group(p.group)
 }
 
 // parseTemplate reads \1 to \9 and $1 to $9. Any other backslash or dollar sign is itself; two
@@ -53,7 +65,17 @@ func parseTemplate(s string) template {
 		text.WriteByte(s[i])
 	}
 	t.addText(text.String())
+	if len(t.groups) == 0 && len(t.parts) > 0 {
+		t.text = t.parts[0].text
+	}
+	t.nearReserved = len(t.parts) > 1 && nearReserved(t.parts[0].text)
 	return t
+}
+
+// nearReserved reports a beginning that one of PostgreSQL's own roles has.
+func nearReserved(text string) bool {
+	return strings.HasPrefix(text, "pg_") || strings.HasPrefix("pg_", text) ||
+		slices.ContainsFunc(managedSuperusers, func(name string) bool { return strings.HasPrefix(name, text) })
 }
 
 func isCaptureDigit(c byte) bool { return c >= '1' && c <= '9' }
@@ -66,21 +88,14 @@ func (t *template) addText(s string) {
 
 func (t *template) addGroup(n int) {
 	t.parts = append(t.parts, templatePart{group: n})
-	if !slices.Contains(t.groups, n) {
+	if t.mask&(1<<n) == 0 {
 		t.groups = append(t.groups, n)
+		t.mask |= 1 << n
 	}
 }
 
 // constant is the role when there is nothing to fill in.
-func (t *template) constant() (string, bool) {
-	switch {
-	case len(t.groups) > 0:
-		return "", false
-	case len(t.parts) == 0:
-		return "", true
-	}
-	return t.parts[0].text, true
-}
+func (t *template) constant() (string, bool) { return t.text, len(t.groups) == 0 }
 
 // check reports a role that can never be one.
 func (t *template) check(groups int) error {
@@ -107,31 +122,75 @@ func (t *template) check(groups int) error {
 
 // hit is a value that fitted a pattern.
 type hit struct {
-	value string
-	loc   []int // as regexp.FindStringSubmatchIndex; nil for a constant
+	value    string
+	loc      []int  // as regexp.FindStringSubmatchIndex; nil when there are no captures
+	empty    uint16 // captures that are empty or took no part, a bit each
+	reserved uint16 // captures that are one of PostgreSQL's own roles
 }
 
-// group returns capture n, "" when it took no part.
-func (h hit) group(n int) string {
+// judge notes which captures can be no role (T8, T9).
+func (h *hit) judge() {
+	h.empty = ^uint16(0)
+	for n := 1; n < 10 && 2*n+1 < len(h.loc); n++ {
+		g := h.group(n)
+		if g != "" {
+			h.empty &^= 1 << n
+		}
+		if reservedRole(g) {
+			h.reserved |= 1 << n
+		}
+	}
+}
+
+// group returns capture n from 1, "" when it took no part.
+func (h *hit) group(n int) string {
 	if 2*n+1 >= len(h.loc) || h.loc[2*n] < 0 {
 		return ""
 	}
 	return h.value[h.loc[2*n]:h.loc[2*n+1]]
 }
 
-// expand appends the role to dst. It reports false when a capture is empty or reserved, or the
-// role is: then the map does not fit (T8, T9).
-func (t *template) expand(dst []byte, h hit) ([]byte, bool) {
-	for _, p := range t.parts {
-		if p.group == 0 {
-			dst = append(dst, p.text...)
-			continue
-		}
-		g := h.group(p.group)
-		if g == "" || reservedRole(g) {
-			return dst, false
-		}
-		dst = append(dst, g...)
+// problem says why a role filled with h is none; then the map does not fit.
+func (t *template) problem(h *hit) cause {
+	switch {
+	case h.empty&t.mask != 0:
+		return causeEmpty
+	case h.reserved&t.mask != 0:
+		return causeReserved
 	}
-	return dst, len(t.groups) == 0 || !reservedRole(string(dst))
+	n := 0
+	for _, p := range t.parts {
+		n += len(p.of(h))
+	}
+	switch {
+	case n > maxName:
+		return causeLong
+	case t.nearReserved && reservedRole(t.fill(h)):
+		return causeReserved
+	}
+	return causeNone
+}
+
+// fill is the role as text.
+func (t *template) fill(h *hit) string {
+	if len(t.groups) == 0 {
+		return t.text
+	}
+	var b []byte
+	for _, p := range t.parts {
+		b = append(b, p.of(h)...)
+	}
+	return string(b)
+}
+
+// is reports whether the role, filled with h, is name.
+func (t *template) is(h *hit, name string) bool {
+	for _, p := range t.parts {
+		part := p.of(h)
+		if len(name) < len(part) || name[:len(part)] != part {
+			return false
+		}
+		name = name[len(part):]
+	}
+	return name == ""
 }
