@@ -71,8 +71,8 @@ func TestDurationHint(t *testing.T) {
 			t.Errorf("durationHint(%q) = %q; want %q in it", in, got, want)
 		}
 	}
-	if got := shortDuration(24 * time.Hour); got != "24h" {
-		t.Errorf("shortDuration(24h) = %q", got)
+	if got := FormatDuration(24 * time.Hour); got != "24h" {
+		t.Errorf("FormatDuration(24h) = %q", got)
 	}
 }
 

@@ -134,7 +134,7 @@ func (d *decoder) duration(a *hcl.Attribute, def, low time.Duration) time.Durati
 		return def
 	}
 	if v < low || v > maxDuration {
-		d.errorf(a.Expr.Range(), "Duration out of range", "%s takes at least %q and at most %q.", a.Name, shortDuration(low), shortDuration(maxDuration))
+		d.errorf(a.Expr.Range(), "Duration out of range", "%s takes at least %q and at most %q.", a.Name, FormatDuration(low), FormatDuration(maxDuration))
 		return def
 	}
 	return v
@@ -156,8 +156,8 @@ func durationHint(s string) string {
 	return ""
 }
 
-// shortDuration is d without the zero units time.Duration.String appends.
-func shortDuration(d time.Duration) string {
+// FormatDuration writes d as the configuration does: without the zero units time.Duration.String appends.
+func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

@@ -23,7 +23,7 @@ func Uncomment(src []byte) []byte { return off.ReplaceAll(src, []byte("$1$2")) }
 
 // Set is what Make made, for tests that want more of it.
 type Set struct {
-	Clients, Servers, Broker, Roles, Admin, Prod *pki.CA
+	Clients, Servers, Broker, Roles, Admin *pki.CA
 
 	// Alice is a client's certificate with her address, at pki/alice.crt and .key.
 	Alice *pki.Leaf
@@ -38,14 +38,14 @@ func Make(dir string, now time.Time) (*Set, error) {
 		Broker:  m.ca("broker-ca", "Broker CA"),
 		Roles:   m.issuer("roles-ca", "Roles CA"),
 		Admin:   m.ca("admin-ca", "Admin CA"),
-		Prod:    m.ca("prod-bundle", "prod.example CA"),
 	}
 	m.ca("logs-ca", "Logs CA")
+	m.bundle("prod-bundle", set.Clients) // its services are also issued by CN=Clients CA
 	m.leaf(set.Servers, "server", pki.ServerShape())
 	m.leaf(set.Servers, "admin", pki.ServerShape())
 	m.leaf(set.Broker, "broker", pki.Shape{CN: "broker"})
 	set.Alice = m.leaf(set.Clients, "alice", pki.Shape{CN: "Alice", O: []string{"Example"}, Email: []string{"alice@example.com"}})
-	m.crl(set.Clients, set.Prod)
+	m.crl(set.Clients)
 	m.secret("identity.key", strings.Repeat("0123456789abcdef", 4))
 	m.secret("audit-dsn", "host=localhost dbname=audit sslmode=verify-full")
 	return set, m.err
@@ -82,6 +82,13 @@ func (m *maker) dates(s pki.Shape) pki.Shape {
 
 func (m *maker) ca(name, cn string) *pki.CA {
 	return m.root(name, pki.Shape{CN: cn})
+}
+
+// bundle stores a CA's certificate under another name.
+func (m *maker) bundle(name string, ca *pki.CA) {
+	if m.err == nil {
+		m.write(filepath.Join("pki", name+".crt"), ca.CertPEM(), 0o644)
+	}
 }
 
 // issuer is a CA that can make no others, with its key on disk.
@@ -124,16 +131,12 @@ func (m *maker) store(name string, leaf *pki.Leaf) {
 	m.write(filepath.Join("pki", name+".key"), key, 0o600)
 }
 
-// crl writes one file with an empty CRL of each CA.
-func (m *maker) crl(cas ...*pki.CA) {
-	var data []byte
-	for _, ca := range cas {
-		if m.err != nil {
-			return
-		}
-		list, err := ca.CRLPEM(pki.CRLShape{ThisUpdate: m.now.Add(-time.Hour), NextUpdate: m.now.AddDate(0, 0, 7)})
-		m.keep(err)
-		data = append(data, list...)
+// crl writes an empty CRL.
+func (m *maker) crl(ca *pki.CA) {
+	if m.err != nil {
+		return
 	}
-	m.write(filepath.Join("pki", "clients.crl"), data, 0o644)
+	list, err := ca.CRLPEM(pki.CRLShape{ThisUpdate: m.now.Add(-time.Hour), NextUpdate: m.now.AddDate(0, 0, 7)})
+	m.keep(err)
+	m.write(filepath.Join("pki", "clients.crl"), list, 0o644)
 }
