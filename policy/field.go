@@ -74,7 +74,7 @@ func (f fieldRef) values(id *identity.Identity, one *[1]string) []string {
 	case FieldAnchor:
 		return id.Anchors
 	case FieldSPIFFE:
-		if f.deny && id.Ambiguous {
+		if f.deny && id.SPIFFE == "" {
 			return spiffeURIs(id)
 		}
 		return single(id.SPIFFE, one)

@@ -25,11 +25,16 @@ type reach struct {
 	at    []int   // of each in Config.Rules
 	file  *reachFile
 	work  int
+	bad   map[int]bool // rules with errors, by their number in Config.Rules: they are left out
 }
 
 // lint reports what only all rules together show.
 func (k *compiler) lint() {
-	x := &reach{k: k}
+	bad := map[int]bool{}
+	for _, f := range k.findings {
+		bad[f.Index] = bad[f.Index] || f.Severity == Error
+	}
+	x := &reach{k: k, bad: bad}
 	x.gather(k.policy.denies.rules, Deny)
 	x.gather(k.policy.maps.rules, Map)
 	x.file = newReachFile(x)
@@ -44,15 +49,18 @@ func (k *compiler) lint() {
 	}
 }
 
-// gather lists rules with their place in the configuration.
+// gather lists the sound rules with their place in the configuration.
 func (x *reach) gather(rules []rule, kind Kind) {
 	next := 0
 	for i := range x.k.config.Rules {
-		if x.k.config.Rules[i].Kind == kind {
+		if x.k.config.Rules[i].Kind != kind {
+			continue
+		}
+		if !x.bad[i] {
 			x.rules = append(x.rules, &rules[next])
 			x.at = append(x.at, i)
-			next++
 		}
+		next++
 	}
 }
 
