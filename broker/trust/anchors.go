@@ -39,7 +39,7 @@ func newAnchorSet(cas []*x509.Certificate) (*anchorSet, error) {
 			continue
 		}
 		if err := checkAnchor(ca); err != nil {
-			return nil, fmt.Errorf("CA certificate %q %w", certText(ca), err)
+			return nil, fmt.Errorf("CA certificate \"%s\" %w", certText(ca), err)
 		}
 		ca = withHandled(ca, nil)
 		set.list = append(set.list, ca)

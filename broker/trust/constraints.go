@@ -116,11 +116,11 @@ func (t subtrees) directoryViolation(name []byte) string {
 		}
 	}
 	if constrained && !permitted {
-		return fmt.Sprintf("the name %q is not permitted", nameText(name))
+		return fmt.Sprintf("the name \"%s\" is not permitted", nameText(name))
 	}
 	for _, base := range t.excluded {
 		if base.tag == tagDirectory && hasPrefix(name, base.value, equalFolded) {
-			return fmt.Sprintf("the name %q is excluded", nameText(name))
+			return fmt.Sprintf("the name \"%s\" is excluded", nameText(name))
 		}
 	}
 	return ""

@@ -193,7 +193,7 @@ func (s *Snapshot) keepNewer(store, prev *crlStore) {
 			}
 			store.byIssuer[issuer] = append(store.byIssuer[issuer], old)
 			sortNewest(store.byIssuer[issuer])
-			s.notice("crl_rollback", news[0].file, "CRL of %q is older than the one in force (%s), which stays", nameText(old.issuer), old.name())
+			s.notice("crl_rollback", news[0].file, "CRL of \"%s\" is older than the one in force (%s), which stays", nameText(old.issuer), old.name())
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
-	"iter"
 
 	"golang.org/x/crypto/cryptobyte"
 	der "golang.org/x/crypto/cryptobyte/asn1"
@@ -94,21 +93,6 @@ func rdns(rawName []byte) (out []cryptobyte.String, ok bool) {
 		out = append(out, set)
 	}
 	return out, true
-}
-
-// attributes yields the content octets of every attribute value of a Name.
-func attributes(rawName []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		sets, _ := rdns(rawName) // Go parsed it: well-formed
-		for _, set := range sets {
-			for !set.Empty() {
-				a, ok := readAttribute(&set)
-				if !ok || !yield(a.value) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // attribute is one AttributeTypeAndValue.

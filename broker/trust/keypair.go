@@ -5,9 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"strings"
 )
+
+// ErrPair is returned by LoadKeyPair when key and certificate do not fit: a mistake, or half of a
+// pair has been written and the other follows (T79).
+var ErrPair = errors.New("they are no pair")
 
 // LoadKeyPair reads a PEM certificate chain (leaf first) and its PEM private key. The key file must
 // be regular, at most 1 MiB, unencrypted and closed to other users (T82); key and certificate must
@@ -33,7 +38,7 @@ func LoadKeyPair(certFile, keyFile string) (tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(certPEM.Bytes(), keyPEM)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("certificate %s and key %s: %w", certFile, keyFile, err)
+		return tls.Certificate{}, fmt.Errorf("certificate %s and key %s: %w: %v", certFile, keyFile, ErrPair, err)
 	}
 	pair.Leaf = chain[0]
 	return pair, nil

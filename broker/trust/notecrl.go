@@ -7,20 +7,20 @@ func (s *Snapshot) noteCRLs(st *crlStore) {
 			issuer := nameText(l.issuer)
 			switch {
 			case l.delta:
-				s.notice("crl_delta", path, "CRL of %q is a delta CRL and not used", issuer)
+				s.notice("crl_delta", path, "CRL of \"%s\" is a delta CRL and not used", issuer)
 			case l.unusable != "":
-				s.notice("crl_unusable", path, "CRL of %q is not used: %s", issuer, l.unusable)
+				s.notice("crl_unusable", path, "CRL of \"%s\" is not used: %s", issuer, l.unusable)
 			case l.number == nil:
-				s.notice("crl_no_number", path, "CRL of %q has no CRL number: its date decides which is newer", issuer)
+				s.notice("crl_no_number", path, "CRL of \"%s\" has no CRL number: its date decides which is newer", issuer)
 			}
 			if l.unusable == "" && s.at.After(l.current()) {
-				s.notice("crl_stale", path, "CRL of %q stale since %s", issuer, stamp(l.current()))
+				s.notice("crl_stale", path, "CRL of \"%s\" stale since %s", issuer, stamp(l.current()))
 			}
 		}
 	}
 	for _, ca := range s.Anchors() {
 		if len(st.choose(ca, fingerprintOf(ca))) == 0 {
-			s.notice("crl_missing", "", "no CRL of %q counts: certificates it issued are refused unless crl_policy is warn", certText(ca))
+			s.notice("crl_missing", "", "no CRL of \"%s\" counts: certificates it issued are refused unless crl_policy is warn", certText(ca))
 		}
 	}
 }

@@ -29,16 +29,16 @@ func (s *Snapshot) notice(kind, file, format string, args ...any) {
 // noteAnchors warns about anchors and about the server's own certificate (T36, T46).
 func (s *Snapshot) noteAnchors(now time.Time) {
 	if leaf := s.server.Leaf; leaf.NotAfter.Before(now.Add(expiringSoon)) {
-		s.notice("certificate_expiring", s.cfg.CertFile, "certificate %q ends on %s", certText(leaf), stamp(leaf.NotAfter))
+		s.notice("certificate_expiring", s.cfg.CertFile, "certificate \"%s\" ends on %s", certText(leaf), stamp(leaf.NotAfter))
 	}
 	for _, ca := range s.Anchors() {
 		switch {
 		case now.After(ca.NotAfter):
-			s.notice("anchor_expired", "", "CA certificate %q expired on %s: nothing it issued can log in", certText(ca), stamp(ca.NotAfter))
+			s.notice("anchor_expired", "", "CA certificate \"%s\" expired on %s: nothing it issued can log in", certText(ca), stamp(ca.NotAfter))
 		case now.Before(ca.NotBefore):
-			s.notice("anchor_not_yet_valid", "", "CA certificate %q is valid only from %s", certText(ca), stamp(ca.NotBefore))
+			s.notice("anchor_not_yet_valid", "", "CA certificate \"%s\" is valid only from %s", certText(ca), stamp(ca.NotBefore))
 		case ca.NotAfter.Before(now.Add(expiringSoon)):
-			s.notice("anchor_expiring", "", "CA certificate %q ends on %s", certText(ca), stamp(ca.NotAfter))
+			s.notice("anchor_expiring", "", "CA certificate \"%s\" ends on %s", certText(ca), stamp(ca.NotAfter))
 		}
 		s.noteForm(ca)
 	}
@@ -47,16 +47,16 @@ func (s *Snapshot) noteAnchors(now time.Time) {
 // noteForm warns about what RFC 5280 asks of a CA and verification does not (T46).
 func (s *Snapshot) noteForm(ca *x509.Certificate) {
 	if _, critical, _ := extension(ca, oidBasicConstraints); !critical {
-		s.notice("anchor_form", "", "CA certificate %q: basicConstraints is not critical", certText(ca))
+		s.notice("anchor_form", "", "CA certificate \"%s\": basicConstraints is not critical", certText(ca))
 	}
 	if _, critical, ok := extension(ca, oidPolicyConstr); ok && !critical {
-		s.notice("anchor_form", "", "CA certificate %q: policyConstraints is not critical", certText(ca))
+		s.notice("anchor_form", "", "CA certificate \"%s\": policyConstraints is not critical", certText(ca))
 	}
 	if len(ca.SubjectKeyId) == 0 {
-		s.notice("anchor_form", "", "CA certificate %q has no subject key identifier", certText(ca))
+		s.notice("anchor_form", "", "CA certificate \"%s\" has no subject key identifier", certText(ca))
 	}
 	for _, id := range ca.UnhandledCriticalExtensions {
-		s.notice("anchor_critical_ext", "", "CA certificate %q has the unknown critical extension %s: nothing it issued can log in", certText(ca), id)
+		s.notice("anchor_critical_ext", "", "CA certificate \"%s\" has the unknown critical extension %s: nothing it issued can log in", certText(ca), id)
 	}
 }
 

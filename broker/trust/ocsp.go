@@ -42,7 +42,7 @@ func (s *Snapshot) askOCSP(ctx context.Context, c *chain, statuses []status, in 
 			continue
 		}
 		if i == 0 && len(in.staple) > 0 {
-			if a, err := verifyOCSP(in.staple, sub, in.now, nil, s.delegateRevoked(in.now)); err == nil {
+			if a, err := verifyOCSP(in.staple, sub, in.exact, nil, s.delegateRevoked(in.now)); err == nil {
 				s.ocsp.offer(sub, a)
 			} else {
 				st.failure = fmt.Errorf("stapled response: %w", err)
@@ -53,12 +53,12 @@ func (s *Snapshot) askOCSP(ctx context.Context, c *chain, statuses []status, in 
 }
 
 func (s *Snapshot) askOne(ctx context.Context, sub *subject, st *ocspStatus, in login) {
-	a := s.ocsp.peek(sub, in.now)
+	a := s.ocsp.peek(sub, in.exact)
 	var err error
 	switch {
 	case a != nil:
 	case in.fetch && len(sub.cert.OCSPServer) > 0:
-		a, err = s.ocsp.ask(ctx, sub, in.now, s.delegateRevoked(in.now))
+		a, err = s.ocsp.ask(ctx, sub, in.exact, s.delegateRevoked(in.now))
 	case in.fetch:
 		err = errNoResponder
 	default:

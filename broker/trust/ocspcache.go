@@ -40,6 +40,9 @@ type ocspCache struct {
 	clock  func() time.Time
 	slots  chan struct{} // one per question under way
 
+	// revoked holds a signal when a certificate turned out to be revoked since it was last read.
+	revoked chan struct{}
+
 	mu      sync.Mutex
 	answers map[ocspKey]*list.Element // values are *ocspEntry
 	order   *list.List                // most recent first
@@ -57,7 +60,7 @@ type ocspEntry struct {
 func newOCSPCache(clock func() time.Time) *ocspCache {
 	return &ocspCache{
 		client: newOCSPClient(), clock: clock, slots: make(chan struct{}, maxFetches),
-		answers: map[ocspKey]*list.Element{}, order: list.New(),
+		revoked: make(chan struct{}, 1), answers: map[ocspKey]*list.Element{}, order: list.New(),
 	}
 }
 
@@ -94,17 +97,22 @@ func (e *ocspEntry) current(now time.Time) *ocspAnswer {
 func (c *ocspCache) offer(sub *subject, a *ocspAnswer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.entry(sub).take(a)
+	c.take(c.entry(sub), a)
 }
 
-// take reports whether the certificate is now known to be revoked and was not before. mu is held.
-func (e *ocspEntry) take(a *ocspAnswer) (revoked bool) {
+// take stores an answer and signals when a certificate turns out to be revoked. mu is held.
+func (c *ocspCache) take(e *ocspEntry, a *ocspAnswer) {
 	old := e.answer
 	if old != nil && (old.thisUpdate.After(a.thisUpdate) || old.thisUpdate.Equal(a.thisUpdate) && old.word == saysRevoked) {
-		return false
+		return
 	}
 	e.answer = a
-	return a.word == saysRevoked && (old == nil || old.word != saysRevoked)
+	if a.word == saysRevoked && (old == nil || old.word != saysRevoked) {
+		select {
+		case c.revoked <- struct{}{}:
+		default: // a signal is waiting already
+		}
+	}
 }
 
 // peek is the usable answer at hand, or nil.
@@ -120,36 +128,39 @@ func (c *ocspCache) peek(sub *subject, now time.Time) *ocspAnswer {
 }
 
 // ask returns the usable answer, and fetches it if there is none: one fetch per certificate at a
-// time, whose result all waiters share. It waits at most ocspTimeout or until ctx ends.
+// time, whose result all waiters share. It waits at most ocspTimeout or until ctx ends; now moves on
+// meanwhile, since a responder may date its answer when it is asked.
 func (c *ocspCache) ask(ctx context.Context, sub *subject, now time.Time, revoked func(*subject) bool) (*ocspAnswer, error) {
+	start := c.clock()
+	later := func() time.Time { return now.Add(c.clock().Sub(start)) }
 	c.mu.Lock()
 	e := c.entry(sub)
 	if a := e.current(now); a != nil {
 		c.mu.Unlock()
 		return a, nil
 	}
-	if e.failure != nil && c.clock().Before(e.asked.Add(ocspRetry)) {
+	if e.failure != nil && start.Before(e.asked.Add(ocspRetry)) {
 		defer c.mu.Unlock()
 		return nil, e.failure
 	}
-	if pending := e.pending; pending != nil {
-		c.mu.Unlock()
+	pending := e.pending
+	if pending == nil {
+		e.pending = make(chan struct{})
+	}
+	c.mu.Unlock()
+	if pending == nil {
+		// The waiters must not suffer when this client goes away.
+		c.fetch(context.WithoutCancel(ctx), e, later, revoked)
+	} else {
 		select {
 		case <-pending:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return e.outcome(now)
 	}
-	e.pending = make(chan struct{})
-	c.mu.Unlock()
-	// The waiters must not suffer when this client goes away.
-	c.fetch(context.WithoutCancel(ctx), e, revoked)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return e.outcome(now)
+	return e.outcome(later())
 }
 
 func (e *ocspEntry) outcome(now time.Time) (*ocspAnswer, error) {
@@ -162,26 +173,48 @@ func (e *ocspEntry) outcome(now time.Time) (*ocspAnswer, error) {
 	return nil, errors.New("OCSP answer is not current")
 }
 
-// fetch asks the responders about e, whose pending the caller has set, and reports whether the
-// certificate turned out to be revoked.
-func (c *ocspCache) fetch(ctx context.Context, e *ocspEntry, revoked func(*subject) bool) (newlyRevoked bool) {
+// fetch asks the responders about e, whose pending the caller has set.
+func (c *ocspCache) fetch(ctx context.Context, e *ocspEntry, clock func() time.Time, revoked func(*subject) bool) {
 	ctx, cancel := context.WithTimeout(ctx, ocspTimeout)
 	defer cancel()
 	var a *ocspAnswer
 	err := errors.New("too many OCSP questions under way")
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		e.asked, e.failure = c.clock(), err
+		if err == nil {
+			c.take(e, a)
+		}
+		close(e.pending)
+		e.pending = nil
+	}()
 	select {
 	case c.slots <- struct{}{}:
-		a, err = fetchOCSP(ctx, c.client, &e.sub, c.clock, revoked)
-		<-c.slots
+		defer func() { <-c.slots }()
+		a, err = fetchOCSP(ctx, c.client, &e.sub, clock, revoked)
 	case <-ctx.Done():
 	}
+}
+
+// due lists the entries to refresh: past half the life of their answer, or without one, and not
+// asked lately. Certificates that expired are forgotten. It marks them as asked.
+func (c *ocspCache) due(now time.Time) []*ocspEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.asked, e.failure = c.clock(), err
-	if err == nil {
-		newlyRevoked = e.take(a)
+	var out []*ocspEntry
+	for el := c.order.Front(); el != nil; {
+		e, next := el.Value.(*ocspEntry), el.Next()
+		switch {
+		case now.After(e.sub.cert.NotAfter):
+			c.order.Remove(el)
+			delete(c.answers, e.sub.ocsp)
+		case e.pending != nil || now.Before(e.asked.Add(minOCSPPause)) || len(e.sub.cert.OCSPServer) == 0:
+		case e.answer == nil || e.answer.word == saysUnknown || !now.Before(halfLife(e.answer)):
+			e.pending = make(chan struct{})
+			out = append(out, e)
+		}
+		el = next
 	}
-	close(e.pending)
-	e.pending = nil
-	return newlyRevoked
+	return out
 }

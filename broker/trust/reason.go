@@ -25,6 +25,7 @@ const (
 	CRLStale        Reason = "crl_stale"
 	OCSPUnavailable Reason = "ocsp_unavailable"
 	SPIFFE          Reason = "spiffe"
+	IllegalValue    Reason = "illegal_value"
 	Ambiguous       Reason = "ambiguous_identity"
 	internalReason  Reason = "internal" // a panic or an outcome nobody foresaw; refuses (T32)
 )

@@ -21,7 +21,7 @@ func (s *Snapshot) Recheck(v *Verified, now time.Time) (next *Verified, err erro
 			next, err = nil, refuse(internalReason, "", fmt.Errorf("panic in verification: %v", p))
 		}
 	}()
-	in := login{peer: v.entry.peer, now: now.UTC().Truncate(time.Second)}
+	in := login{peer: v.entry.peer, now: now.UTC().Truncate(time.Second), exact: now}
 	set, refusal := s.anchorsFor(v.Leaf)
 	if refusal != nil {
 		return nil, refusal

@@ -71,6 +71,7 @@ var texts = map[Reason]struct{ public, hint string }{
 	CRLStale:       {"revocation list of the client certificate's CA is not current", "This is for the server's operator to repair."},
 	OCSPUnavailable: {"revocation status of the client certificate is not available",
 		"This is for the server's operator to repair; trying again later may help."},
+	IllegalValue:   {"client certificate contains an illegal value", ""},
 	SPIFFE:         {"client certificate is not a valid SPIFFE X.509-SVID", ""},
 	Ambiguous:      {"client certificate has more than one identity", "Have it issued with exactly one URI name."},
 	internalReason: {"client certificate could not be checked", ""},
@@ -101,9 +102,9 @@ func (s *Snapshot) refusal(p *path, f *finding, now time.Time, cause error) *Ref
 			r.public, r.hint = caDatePublic[f.reason], ""
 		}
 	case f.evidence != "" && anchored && f.index == len(p.certs)-1:
-		r.detail = fmt.Sprintf("The CA certificate %q is the cause.", certText(c))
+		r.detail = fmt.Sprintf("The CA certificate \"%s\" is the cause.", certText(c))
 	case f.evidence != "":
-		r.detail = fmt.Sprintf("Certificate %q: %s.", certText(c), ascii(f.evidence))
+		r.detail = fmt.Sprintf("Certificate \"%s\": %s.", certText(c), ascii(f.evidence))
 	}
 	r.report = Report{now: now, runs: []run{{path: p, anchored: anchored}}}
 	if !anchored {
@@ -120,9 +121,9 @@ var caDatePublic = map[Reason]string{
 // dateDetail shows both clocks (T49).
 func dateDetail(c *x509.Certificate, anchor bool, now time.Time) string {
 	if anchor {
-		return fmt.Sprintf("The CA certificate is %q; the server's clock reads %s.", certText(c), stamp(now))
+		return fmt.Sprintf("The CA certificate is \"%s\"; the server's clock reads %s.", certText(c), stamp(now))
 	}
-	return fmt.Sprintf("Certificate %q is valid from %s to %s; the server's clock reads %s.",
+	return fmt.Sprintf("Certificate \"%s\" is valid from %s to %s; the server's clock reads %s.",
 		certText(c), stamp(c.NotBefore), stamp(c.NotAfter), stamp(now))
 }
 

@@ -168,15 +168,15 @@ func (st *status) findings(index int) []finding {
 func (st crlStatus) fact() fact {
 	switch st.state {
 	case crlGood:
-		return passed(fmt.Sprintf("not in CRL %s of %q, current until %s", st.list.name(), nameText(st.issuer), stamp(st.list.current())))
+		return passed(fmt.Sprintf("not in CRL %s of \"%s\", current until %s", st.list.name(), nameText(st.issuer), stamp(st.list.current())))
 	case crlRevoked:
-		return failed("revoked by CRL %s of %q", st.list.name(), nameText(st.issuer))
+		return failed("revoked by CRL %s of \"%s\"", st.list.name(), nameText(st.issuer))
 	case crlStale:
-		return failed("CRL of %q stale since %s", nameText(st.issuer), stamp(st.list.current()))
+		return failed("CRL of \"%s\" stale since %s", nameText(st.issuer), stamp(st.list.current()))
 	case crlOff:
 		return passed("no CRL is asked for")
 	}
-	return failed("no current CRL of %q", nameText(st.issuer))
+	return failed("no current CRL of \"%s\"", nameText(st.issuer))
 }
 
 // vouchedBy is the source that says that the leaf is not revoked: ocsp, crl or none.

@@ -22,21 +22,31 @@ var suites12 = []uint16{
 func (s *Snapshot) ServerTLS() *tls.Config { return s.tls }
 
 func (s *Snapshot) newServerTLS() *tls.Config {
-	minVersion := s.cfg.MinTLS
-	if minVersion < tls.VersionTLS12 {
-		minVersion = tls.VersionTLS12
-	}
-	return &tls.Config{
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.server, nil },
+	cfg := &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate(), nil },
 		ClientAuth:     tls.RequestClientCert,
 		ClientCAs:      s.caNames(), // names for CertificateRequest only (T85)
 		NextProtos:     []string{"postgresql"},
-		MinVersion:     minVersion,
+		MinVersion:     max(s.cfg.MinTLS, tls.VersionTLS12),
 		CipherSuites:   suites12,
 
 		SessionTicketsDisabled:      true, // as in PostgreSQL (T33)
 		DynamicRecordSizingDisabled: true, // full records from the first byte (T87)
 	}
+	if s.cfg.SessionTickets {
+		s.useTickets(cfg)
+	}
+	return cfg
+}
+
+// certificate is the listener's own, with a current OCSP response when there is one.
+func (s *Snapshot) certificate() *tls.Certificate {
+	if s.stapler != nil {
+		if c := s.stapler.current(s.ocsp.clock()); c != nil {
+			return c
+		}
+	}
+	return s.server
 }
 
 // caNames is the pool whose subjects CertificateRequest lists.

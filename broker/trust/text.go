@@ -2,10 +2,10 @@ package trust
 
 import (
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"strings"
 	"time"
+
+	"github.com/pgsignet/pgsignet/policy/identity"
 )
 
 // maxText caps a certificate's text in a message, in bytes.
@@ -14,13 +14,13 @@ const maxText = 200
 // stamp prints a time as it is shown to clients and operators: RFC 3339, UTC, seconds.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// nameText prints a Name for people, in ASCII and cut to maxText; never for comparison.
+// nameText prints a Name for people: as identity does, in ASCII and cut to maxText.
 func nameText(raw []byte) string {
-	var seq pkix.RDNSequence
-	if _, err := asn1.Unmarshal(raw, &seq); err != nil {
+	dn, err := identity.FormatDN(raw)
+	if err != nil {
 		return "(unreadable name)"
 	}
-	return ascii(seq.String())
+	return ascii(dn)
 }
 
 // ascii replaces everything but printable ASCII, and cuts.

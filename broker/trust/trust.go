@@ -11,6 +11,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -56,10 +58,15 @@ type Snapshot struct {
 	mapped  map[string]bool
 	tls     *tls.Config
 	notices []Notice
+	given   Workload // what the Workload API said
 
-	crls  *crlStore   // nil when no crl is configured
-	cache *chainCache // these two are shared with the snapshots before and after
-	ocsp  *ocspCache
+	crls    *crlStore // nil when no crl is configured
+	stapler *stapler  // nil when our certificate's status is not stapled
+
+	// Shared with the snapshots before and after.
+	cache   *chainCache
+	ocsp    *ocspCache
+	tickets *ticketKeys
 }
 
 // Load reads every file that cfg names and checks all of it. prev is the snapshot in force, or nil
@@ -70,32 +77,30 @@ func Load(cfg Config, now time.Time, prev *Snapshot) (*Snapshot, error) {
 	if err := s.checkSettings(); err != nil {
 		return nil, err
 	}
-	var prevCRLs *crlStore
-	if prev != nil {
-		s.cache, s.ocsp, prevCRLs = prev.cache, prev.ocsp, prev.crls
-	} else {
-		s.cache, s.ocsp = newChainCache(), newOCSPCache(time.Now)
+	if prev == nil {
+		prev = &Snapshot{cache: newChainCache(), ocsp: newOCSPCache(time.Now), tickets: &ticketKeys{clock: time.Now}}
 	}
+	s.cache, s.ocsp, s.tickets = prev.cache, prev.ocsp, prev.tickets
 	for _, id := range cfg.MappedOIDs {
 		s.mapped[id] = true
 	}
-	var workload Workload
 	if cfg.Workload != nil {
-		workload = cfg.Workload()
+		s.given = cfg.Workload()
 	}
-	if err := s.loadServer(workload, now); err != nil {
+	if err := s.loadServer(now); err != nil {
 		return nil, err
 	}
-	if err := s.loadAnchors(workload, prev); err != nil {
+	if err := s.loadAnchors(prev); err != nil {
 		return nil, err
 	}
 	s.noteAnchors(now)
 	if len(cfg.CRL) > 0 {
 		var err error
-		if s.crls, err = s.loadCRLs(prevCRLs); err != nil {
+		if s.crls, err = s.loadCRLs(prev.crls); err != nil {
 			return nil, fmt.Errorf("crl: %w", err)
 		}
 	}
+	s.prepareStaple(prev.stapler)
 	s.tls = s.newServerTLS()
 	return s, nil
 }
@@ -116,10 +121,10 @@ func (s *Snapshot) checkSettings() error {
 }
 
 // loadServer takes the listener's own certificate and key, and refuses one that is out of date (T78).
-func (s *Snapshot) loadServer(workload Workload, now time.Time) error {
+func (s *Snapshot) loadServer(now time.Time) error {
 	name := "certificate of the Workload API"
 	if s.cfg.CertFile == "" {
-		if s.server = workload.Certificate; s.server == nil || s.server.Leaf == nil {
+		if s.server = s.given.Certificate; s.server == nil || s.server.Leaf == nil {
 			return errors.New("cert_file is not set and the Workload API has given no certificate")
 		}
 	} else {
@@ -139,14 +144,11 @@ func (s *Snapshot) loadServer(workload Workload, now time.Time) error {
 
 // loadAnchors reads client_ca and the SPIFFE bundles. A set that did not change is taken over from
 // prev, so that the chains remembered under it need no second look.
-func (s *Snapshot) loadAnchors(workload Workload, prev *Snapshot) error {
+func (s *Snapshot) loadAnchors(prev *Snapshot) error {
 	cfg := &s.cfg
 	spiffe := len(cfg.SPIFFE) > 0 || cfg.WorkloadAPI != "" || cfg.Workload != nil
 	if len(cfg.ClientCA) == 0 && !spiffe {
 		return errors.New("client_ca is empty: no certificate could log in")
-	}
-	if prev == nil {
-		prev = &Snapshot{}
 	}
 	cas, err := LoadCAs(cfg.ClientCA)
 	if err != nil {
@@ -159,7 +161,7 @@ func (s *Snapshot) loadAnchors(workload Workload, prev *Snapshot) error {
 		return nil
 	}
 	s.domains = map[string]*anchorSet{}
-	for domain, cas := range workload.Bundles {
+	for domain, cas := range s.given.Bundles {
 		if s.domains[domain], err = unchanged(cas, prev.domains[domain]); err != nil {
 			return fmt.Errorf("bundle of %s from the Workload API: %w", ascii(domain), err)
 		}
@@ -177,6 +179,18 @@ func (s *Snapshot) loadAnchors(workload Workload, prev *Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// workloadChanged says that the Workload API says something else than when s was loaded.
+func (s *Snapshot) workloadChanged() bool {
+	if s.cfg.Workload == nil {
+		return false
+	}
+	now := s.cfg.Workload()
+	return now.Certificate != s.given.Certificate ||
+		!maps.EqualFunc(now.Bundles, s.given.Bundles, func(a, b []*x509.Certificate) bool {
+			return slices.EqualFunc(a, b, (*x509.Certificate).Equal)
+		})
 }
 
 // unchanged returns the set of cas: old itself if it holds the same.

@@ -39,9 +39,10 @@ func (v *Verified) Fingerprints() []string {
 // login is the input of one verification.
 type login struct {
 	peer   []*x509.Certificate
-	staple []byte // OCSP response of the client, or nil
-	now    time.Time
-	fetch  bool // OCSP responders may be asked
+	staple []byte    // OCSP response of the client, or nil
+	now    time.Time // UTC, cut to seconds
+	exact  time.Time // not cut
+	fetch  bool      // OCSP responders may be asked
 }
 
 // Verify decides about the certificates a client presented, leaf first. staple is the OCSP response
@@ -62,6 +63,7 @@ func (s *Snapshot) verify(ctx context.Context, in login) (v *Verified, err error
 			v, err = nil, refuse(internalReason, "", fmt.Errorf("panic in verification: %v", p))
 		}
 	}()
+	in.exact = in.now
 	in.now = in.now.UTC().Truncate(time.Second)
 	v, refusal := s.decide(ctx, in)
 	switch {
@@ -82,8 +84,8 @@ func (s *Snapshot) decide(ctx context.Context, in login) (*Verified, *Refusal) {
 	key := peerKey(in.peer)
 	e := s.cache.get(key)
 	if e == nil {
-		if why := checkLimits(in.peer); why != "" {
-			return nil, refuse(CertLimits, why, nil)
+		if refusal := checkLimits(in.peer); refusal != nil {
+			return nil, refusal
 		}
 	}
 	set, refusal := s.anchorsFor(in.peer[0])

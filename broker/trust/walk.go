@@ -50,9 +50,9 @@ func (w *walk) climb(chain []*x509.Certificate) {
 	switch {
 	case found:
 	case bytes.Equal(top.RawSubject, top.RawIssuer):
-		w.note(len(chain), fmt.Sprintf("%q is issued by itself and not trusted", certText(top)))
+		w.note(len(chain), fmt.Sprintf("\"%s\" is issued by itself and not trusted", certText(top)))
 	default:
-		w.note(len(chain), fmt.Sprintf("issuer %q of %q not found", nameText(top.RawIssuer), certText(top)))
+		w.note(len(chain), fmt.Sprintf("issuer \"%s\" of \"%s\" not found", nameText(top.RawIssuer), certText(top)))
 	}
 }
 
@@ -78,9 +78,9 @@ func (w *walk) link(child, parent *x509.Certificate, height int) bool {
 	isCA := parent.Version == 3 && parent.BasicConstraintsValid && parent.IsCA
 	switch {
 	case !isCA:
-		w.note(height, fmt.Sprintf("issuer %q of %q is not a CA", certText(parent), certText(child)))
+		w.note(height, fmt.Sprintf("issuer \"%s\" of \"%s\" is not a CA", certText(parent), certText(child)))
 	case !ok:
-		w.note(height, fmt.Sprintf("the signature of %q is not by the key of its issuer %q", certText(child), certText(parent)))
+		w.note(height, fmt.Sprintf("the signature of \"%s\" is not by the key of its issuer \"%s\"", certText(child), certText(parent)))
 	}
 	return ok && isCA
 }
