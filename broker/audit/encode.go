@@ -2,11 +2,12 @@ package audit
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
 // limits caps what one line holds, in bytes, or in elements for list and values.
-type limits struct{ text, value, values, name, list int }
+type limits struct{ text, value, values, name, list, pairs int }
 
 // Caps of a line. maxLine counts the line without its LF.
 const (
@@ -15,6 +16,7 @@ const (
 	maxValues   = 100
 	maxName     = 1 << 10
 	maxList     = 32
+	maxPairs    = 1000 // start-up parameters: the packet has 10 000 bytes at most
 	maxLine     = 256 << 10
 
 	// maxHead is more than the fields before `time` can take: v, seq, prev.
@@ -22,12 +24,13 @@ const (
 )
 
 func newLimits(text int) limits {
-	return limits{text: text, value: maxValue, values: maxValues, name: maxName, list: maxList}
+	return limits{text: text, value: maxValue, values: maxValues, name: maxName, list: maxList, pairs: maxPairs}
 }
 
-// halved is the next smaller set, for a line that escapes made too long.
+// halved is the next smaller set, for a line that escapes made too long. It ends at so little of
+// everything that any record fits.
 func (l limits) halved() limits {
-	return limits{text: l.text / 2, value: l.value / 2, values: l.values/2 + 1, name: l.name/2 + 1, list: l.list/2 + 1}
+	return limits{text: l.text / 2, value: l.value / 2, values: l.values/2 + 1, name: l.name/2 + 1, list: l.list/2 + 1, pairs: l.pairs/2 + 1}
 }
 
 // encoder turns records into the part of a line from `time` on. It is used by one goroutine.
@@ -87,7 +90,8 @@ func (e *line) start(t time.Time, node string, ev Event) {
 	e.b = t.UTC().AppendFormat(e.b, timeLayout)
 	e.b = append(e.b, '"')
 	e.str("node", node)
-	e.str("event", string(ev))
+	e.key("event") // one of ours: never b64, so that parseHead finds it
+	e.b = appendQuoted(e.b, strings.ToValidUTF8(e.name(string(ev)), "?"))
 }
 
 func (e *line) client(c *Client) {
@@ -159,7 +163,7 @@ func (e *line) requested(r *Requested) {
 	e.open("requested")
 	e.str("user", r.User)
 	e.str("database", r.Database)
-	e.pairs("params", r.Params, len(r.Params)) // the start-up packet is 10 000 bytes at most
+	e.pairs("params", r.Params, e.lim.pairs)
 	e.close()
 }
 

@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // openTest opens a log in a directory of its own and closes it at the end of the test.
-func openTest(t *testing.T, cfg Config) *Log {
+func openTest(t testing.TB, cfg Config) *Log {
 	t.Helper()
 	if cfg.Directory == "" {
 		cfg.Directory = filepath.Join(t.TempDir(), "audit")
