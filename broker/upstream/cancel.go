@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -13,31 +15,49 @@ import (
 var ErrNoKey = errors.New("the server gave no cancel key")
 
 // Cancel asks the server to stop what this connection runs. It goes to the address of the
-// connection itself under the same TLS settings (W77), and returns when the server has closed the
-// cancel connection: from then on the request can hit nothing that starts later (W74). It may be
-// called while others use Net. On error the request may still arrive: do not reuse the connection.
+// connection itself under the same TLS settings (W77), and returns nil when the server has closed
+// the cancel connection: from then on the request can hit nothing that starts later (W74). It may be
+// called while others use Net. After an error the request may still arrive: do not reuse the
+// connection. The caller bounds it by ctx.
 func (c *Conn) Cancel(ctx context.Context) error {
 	if len(c.Secret) == 0 {
 		return ErrNoKey
 	}
+	if err := c.cancel(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return fmt.Errorf("cancel at %s: %w", c.Addr, err)
+	}
+	return nil
+}
+
+func (c *Conn) cancel(ctx context.Context) error {
 	raw, err := c.peer.dial(ctx, c.Addr)
 	if err != nil {
 		return err
 	}
 	defer raw.Close()
-	stop := closeOnDone(ctx, raw)
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	conn := tls.Client(raw, c.peer.tlsConfig(new(shown)))
-	if err := c.peer.handshake(ctx, conn); err != nil {
+	seen := new(shown)
+	conn := tls.Client(raw, c.peer.tlsConfig(seen))
+	if err := c.peer.handshake(ctx, conn, seen); err != nil {
 		return err
 	}
-	if _, err := conn.Write(pgwire.AppendCancelRequest(nil, pgwire.CancelKey{PID: c.PID, Secret: c.Secret})); err != nil {
+	request := pgwire.AppendCancelRequest(nil, pgwire.CancelKey{PID: c.PID, Secret: c.Secret})
+	if _, err := conn.Write(request); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, conn); ctx.Err() != nil {
-		return context.Cause(ctx)
-	} else if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	return awaitEnd(ctx, conn)
+}
+
+// awaitEnd reads until the peer has closed, in whatever way it does. The socket's login limit
+// bounds how much.
+func awaitEnd(ctx context.Context, conn net.Conn) error {
+	_, err := io.Copy(io.Discard, conn)
+	if ctx.Err() != nil || errors.Is(err, errTooMuch) {
 		return err
 	}
-	return nil
+	return nil // EOF, or reset: it is closed
 }

@@ -3,8 +3,7 @@ package upstream
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
-	"net"
+	"errors"
 	"slices"
 	"time"
 
@@ -30,44 +29,49 @@ type Conn struct {
 	CertSerial    string    // of the client certificate shown, lower-case hex; "" for none
 	CertNotAfter  time.Time // of the same; zero for none
 
-	peer *peer
+	peer  *peer
+	state serverState
 }
 
-func newConn(hc *pgconn.HijackedConn, p *peer, now time.Time) *Conn {
+func newConn(hc *pgconn.HijackedConn, p *peer, state serverState, now time.Time) (*Conn, error) {
+	tc, ok := hc.Conn.(*tls.Conn)
+	if !ok {
+		return nil, noTLS(errors.New("connection without TLS after login"))
+	}
+	if s, ok := tc.NetConn().(*socket); ok {
+		s.trust()
+	}
 	c := &Conn{
-		Net:           hc.Conn.(*tls.Conn),
+		Net:           tc,
 		PID:           hc.PID,
 		Secret:        hc.SecretKey,
-		Addr:          hc.Conn.RemoteAddr().String(),
+		Addr:          tc.RemoteAddr().String(),
 		ServerVersion: hc.ParameterStatuses["server_version"],
 		Created:       now,
 		peer:          p,
+		state:         state,
 	}
 	for name, value := range hc.ParameterStatuses {
 		c.Params = append(c.Params, pgwire.Param{Name: name, Value: value})
 	}
 	slices.SortFunc(c.Params, func(a, b pgwire.Param) int { return cmp.Compare(a.Name, b.Name) })
-	if leaf := leafOf(p.cert); leaf != nil {
-		c.CertSerial = leaf.SerialNumber.Text(16)
-		c.CertNotAfter = leaf.NotAfter
+	if p.cert != nil {
+		c.CertSerial = p.cert.Leaf.SerialNumber.Text(16)
+		c.CertNotAfter = p.cert.Leaf.NotAfter
 	}
-	return c
+	return c, nil
 }
 
-func leafOf(cert *tls.Certificate) *x509.Certificate {
-	if cert == nil || cert.Leaf == nil {
-		return nil
-	}
-	return cert.Leaf
-}
+// Standby reports whether the server was in recovery at login.
+func (c *Conn) Standby() bool { return c.state.standby }
 
-// RemoteAddr is the server's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.Net.RemoteAddr() }
+// terminate is the Terminate message.
+var terminate = [5]byte{'X', 0, 0, 0, 4}
 
-// Close says Terminate and closes. It is safe while another goroutine reads or writes Net, which
-// then fails, and takes at most a second.
+// Close says Terminate and closes. It may be called while another goroutine reads or writes Net,
+// which then fails, and takes a second at most.
 func (c *Conn) Close() error {
-	c.Net.SetWriteDeadline(time.Now().Add(closeTimeout))
-	c.Net.Write([]byte{'X', 0, 0, 0, 4})
+	_ = c.Net.SetWriteDeadline(time.Now().Add(closeTimeout)) // also ends a write that is stuck
+	_, _ = c.Net.Write(terminate[:])                         // a server that is gone needs no goodbye
 	return c.Net.Close()
 }

@@ -1,8 +1,11 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,7 +21,7 @@ const (
 	ReasonRefused     = "upstream_refused"     // the server said no
 	ReasonStarting    = "upstream_starting"    // 57P03
 	ReasonTarget      = "upstream_target"      // up, but not what Config.Target asks for
-	ReasonProtocol    = "upstream_protocol"    // not a PostgreSQL server, or one out of bounds
+	ReasonProtocol    = "upstream_protocol"    // broke off the login in a way PostgreSQL does not
 	ReasonCredential  = "upstream_credential"  // we have no credential to show
 	ReasonRole        = "role_name"            // a role or database that no server could hold
 )
@@ -82,14 +85,34 @@ func unreachable(cause error) *LoginError {
 	return newError(pgwire.ConnectionFailure, ReasonUnreachable, "the database server cannot be reached", cause)
 }
 
+func noTLS(cause error) *LoginError {
+	return newError(pgwire.ConnectionFailure, ReasonTLS,
+		"no verified TLS connection to the database server", cause)
+}
+
 func unproven(cause error) *LoginError {
 	return newError(pgwire.SQLServerRejectedEstablishmentOfSQLConnection, ReasonUnproven,
 		"the database server did not authenticate this broker", cause)
 }
 
-func noTLS(cause error) *LoginError {
-	return newError(pgwire.ConnectionFailure, ReasonTLS,
-		"no verified TLS connection to the database server", cause)
+func protocolError(cause error) *LoginError {
+	return newError(pgwire.SQLServerRejectedEstablishmentOfSQLConnection, ReasonProtocol,
+		"the login to the database server could not be completed", cause)
+}
+
+func noCredential(cause error) *LoginError {
+	return newError(pgwire.SQLServerRejectedEstablishmentOfSQLConnection, ReasonCredential,
+		"the broker has no credential for the database server", cause)
+}
+
+// fault returns e when the address is at fault, rather than the role, the database or us: others
+// need not try it now.
+func (e *LoginError) fault() *LoginError {
+	switch e.reason {
+	case ReasonUnreachable, ReasonTLS, ReasonProtocol, ReasonStarting:
+		return e
+	}
+	return nil
 }
 
 // asLoginError classifies err and notes the address it is about.
@@ -105,11 +128,21 @@ func asLoginError(err error, addr string) *LoginError {
 	return &about
 }
 
+// classify tells what is at fault in an error of pgconn, the network or TLS.
 func classify(err error) *LoginError {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refused(pg)
 	}
-	return unreachable(err)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		// The server's TLS alert. In TLS 1.3 it comes after our handshake is done.
+		return newError(pgwire.SQLServerRejectedEstablishmentOfSQLConnection, ReasonRefused, refusedText(""),
+			fmt.Errorf("the server does not accept our certificate: %w", err))
+	}
+	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return unreachable(err)
+	}
+	return protocolError(err)
 }
 
 // refused is the server's own refusal: its SQLSTATE with our text (wire-protocol section 9).

@@ -2,55 +2,42 @@ package upstream
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// maxName is the longest role or database name in bytes, PostgreSQL's NAMEDATALEN less its NUL.
-const maxName = 63
+// maxSecret is the longest cancel secret in bytes, protocol 3.2's (W8).
+const maxSecret = 256
 
-// check refuses what cannot be a login: a NUL would begin another start-up parameter (W11, T30).
-func (l Login) check() error {
-	names := []string{l.Role}
-	if l.Database != "" || l.Replication != "true" {
-		names = append(names, l.Database)
+// attempt logs in to one address and checks the server; ctx bounds it in time. A panic over what a
+// server sent ends this attempt alone.
+func (u *Upstream) attempt(ctx context.Context, c candidate, l Login, s secrets) (_ *Conn, err error) {
+	p := &peer{
+		direct:     u.cfg.Negotiation == NegotiateDirect,
+		serverName: u.cfg.ServerName,
+		roots:      u.cfg.RootCAs(),
+		cert:       s.cert,
 	}
-	for _, name := range names {
-		if name == "" || len(name) > maxName || strings.ContainsRune(name, 0) {
-			return newError("28000", ReasonRole, "the role or database name is not valid",
-				fmt.Errorf("role or database name of %d bytes is empty, too long or holds NUL", len(name)))
-		}
-	}
-	for _, p := range l.Params {
-		if strings.ContainsRune(p.Name, 0) || strings.ContainsRune(p.Value, 0) {
-			return newError("22023", ReasonRole, "a start-up parameter is not valid",
-				errors.New("start-up parameter holds NUL"))
-		}
-	}
-	return nil
-}
-
-// attempt logs in to one host, within Config.ConnectTimeout.
-func (u *Upstream) attempt(ctx context.Context, h host, l Login) (_ *Conn, err error) {
-	ctx, cancel := context.WithTimeout(ctx, u.cfg.ConnectTimeout)
-	defer cancel()
-	cert, err := u.cfg.Credential.TLSCertificate(l.Role)
-	if err != nil {
-		return nil, err
-	}
-	p := &peer{direct: u.cfg.Negotiation == NegotiateDirect, serverName: u.cfg.ServerName, roots: u.cfg.RootCAs(), cert: cert}
 	if p.serverName == "" {
-		p.serverName = h.name
+		p.serverName = c.host.name
 	}
-	seen := new(shown)
-	cfg, err := u.loginConfig(h, l, p, seen)
+	if p.roots == nil {
+		return nil, noTLS(fmt.Errorf("no CA certificates are loaded for upstream %q", u.cfg.Name))
+	}
+	var raw net.Conn
+	defer func() {
+		if r := recover(); r != nil {
+			err = protocolError(fmt.Errorf("panic during login: %v", r))
+		}
+		if err != nil && raw != nil {
+			raw.Close()
+		}
+	}()
+	cfg, err := u.loginConfig(c, l, s, p, &raw)
 	if err != nil {
 		return nil, err
 	}
@@ -58,79 +45,82 @@ func (u *Upstream) attempt(ctx context.Context, h host, l Login) (_ *Conn, err e
 	if err != nil {
 		return nil, err
 	}
-	return takeOver(ctx, pg, p)
+	return u.takeOver(ctx, pg, p, l)
 }
 
-// loginConfig is the pgconn configuration of one attempt. Negotiation is ours, so pgconn is told
-// "direct"; it then checks that our certificate was asked for and sent (T71).
-func (u *Upstream) loginConfig(h host, l Login, p *peer, seen *shown) (*pgconn.Config, error) {
-	port, err := strconv.ParseUint(h.port, 10, 16)
+// loginConfig is the pgconn configuration of one attempt. TLS is asked for by us, so pgconn is told
+// "direct"; it then holds the server to our certificate, or to SCRAM with channel binding (T71, T76).
+func (u *Upstream) loginConfig(c candidate, l Login, s secrets, p *peer, raw *net.Conn) (*pgconn.Config, error) {
+	ip, port, err := splitAddr(c.addr)
 	if err != nil {
 		return nil, err
 	}
 	cfg := u.base.Copy()
-	cfg.Host, cfg.Port = h.name, uint16(port)
-	cfg.User, cfg.Database = l.Role, l.Database
-	cfg.RuntimeParams = make(map[string]string, len(l.Params)+1)
-	for _, param := range l.Params {
-		cfg.RuntimeParams[param.Name] = param.Value
-	}
-	if l.Replication != "" {
-		cfg.RuntimeParams["replication"] = l.Replication
-	}
-	if cfg.Password, err = u.cfg.Credential.Password(l.Role); err != nil {
-		return nil, err
-	}
-	if cfg.Password == "" {
+	cfg.Host, cfg.Port = ip, port
+	cfg.User, cfg.Database, cfg.Password = l.Role, l.Database, s.password
+	cfg.RuntimeParams = l.runtimeParams()
+	if s.password == "" {
 		cfg.SSLCertMode, cfg.RequireAuth, cfg.ChannelBinding = "require", "none", "disable"
 	} else {
 		cfg.SSLCertMode, cfg.RequireAuth, cfg.ChannelBinding = "allow", "scram-sha-256", "require"
 	}
+	seen := new(shown)
 	cfg.SSLNegotiation = NegotiateDirect
 	cfg.TLSConfig = p.tlsConfig(seen)
-	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return p.dial(ctx, addr)
+	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := p.dial(ctx, c.addr)
+		if err == nil {
+			*raw = conn
+		}
+		return conn, err
 	}
 	cfg.AfterNetConnect = func(ctx context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
-		return conn, p.handshake(ctx, conn)
+		return conn, p.handshake(ctx, conn, seen) // pgconn closes conn on an error: never return nil
 	}
 	return cfg, nil
 }
 
-// dial opens a TCP connection and asks for TLS on it.
-func (p *peer) dial(ctx context.Context, addr string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+func splitAddr(addr string) (ip string, port uint16, err error) {
+	ip, text, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, unreachable(err)
+		return "", 0, err
 	}
-	if err := p.negotiate(ctx, conn); err != nil {
-		conn.Close()
+	n, err := strconv.ParseUint(text, 10, 16)
+	return ip, uint16(n), err
+}
+
+func (l Login) runtimeParams() map[string]string {
+	params := make(map[string]string, len(l.Params)+1)
+	for _, p := range l.Params {
+		params[p.Name] = p.Value
+	}
+	if l.Replication != "" {
+		params["replication"] = l.Replication
+	}
+	return params
+}
+
+// takeOver checks the server and makes the connection ours.
+func (u *Upstream) takeOver(ctx context.Context, pg *pgconn.PgConn, p *peer, l Login) (*Conn, error) {
+	state, err := observe(ctx, pg, u.cfg.Target, l)
+	if err != nil {
 		return nil, err
 	}
-	return conn, nil
-}
-
-// handshake completes TLS now: tls.Client alone would leave it to the first write.
-func (p *peer) handshake(ctx context.Context, conn net.Conn) error {
-	tc, ok := conn.(*tls.Conn)
-	if !ok {
-		return noTLS(errors.New("connection without TLS"))
+	if p.cert != nil && !l.physical() {
+		if err := prove(ctx, pg); err != nil {
+			return nil, err
+		}
 	}
-	if err := tc.HandshakeContext(ctx); err != nil {
-		return noTLS(err)
-	}
-	return p.checkALPN(tc.ConnectionState())
-}
-
-// takeOver makes an idle pgconn connection ours.
-func takeOver(ctx context.Context, pg *pgconn.PgConn, p *peer) (*Conn, error) {
-	if err := pg.SyncConn(ctx); err != nil { // W17
-		pg.Close(ctx)
-		return nil, unreachable(err)
+	if err := pg.SyncConn(ctx); err != nil { // W17: right before Hijack
+		return nil, err
 	}
 	hc, err := pg.Hijack()
 	if err != nil {
-		return nil, err
+		return nil, protocolError(err)
 	}
-	return newConn(hc, p, time.Now()), nil
+	if hc.TxStatus != 'I' || len(hc.SecretKey) > maxSecret {
+		return nil, protocolError(fmt.Errorf("transaction status %q, %d bytes of cancel key after login", hc.TxStatus, len(hc.SecretKey)))
+	}
+	return newConn(hc, p, state, time.Now())
 }

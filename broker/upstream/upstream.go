@@ -10,21 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgsignet/pgsignet/pgwire"
-)
-
-// Values of Config.Target, as libpq's target_session_attrs.
-const (
-	TargetAny           = "any"
-	TargetReadWrite     = "read-write"
-	TargetReadOnly      = "read-only"
-	TargetPrimary       = "primary"
-	TargetStandby       = "standby"
-	TargetPreferStandby = "prefer-standby"
 )
 
 // Values of Config.Negotiation, as libpq's sslnegotiation. Direct needs PostgreSQL 17.
@@ -33,20 +24,23 @@ const (
 	NegotiateDirect   = "direct"
 )
 
-// Config describes one upstream. All fields are required but Target, Negotiation and ServerName.
+// Config describes one upstream. All fields are required but those said to have a default.
 type Config struct {
 	Name        string
 	Hosts       []string // host:port, tried in order until one fits Target
-	Target      string   // "" is TargetAny
-	ServerName  string   // name or IP address to verify in the server's certificate; "": each host's own
-	Negotiation string   // "" is NegotiatePostgres
+	Target      string   // default: TargetAny
+	ServerName  string   // name or IP address to verify in the server's certificate; default: the host
+	Negotiation string   // default: NegotiatePostgres
 
-	// RootCAs returns the CAs that vouch for the servers; read at every dial, so that a new file
-	// counts from the next connection (T80). Never nil: that would mean the system's CAs (T69).
+	// RootCAs returns the CAs that vouch for the servers. It is called at every dial, so that a new
+	// file counts from the next connection (T80). Never nil: that would mean the system's (T69).
 	RootCAs    func() *x509.CertPool
 	Credential Credential
 
 	ConnectTimeout time.Duration // for one address: TCP, TLS, login and checks
+
+	// Lookup resolves a host, anew at every dial; default: net.DefaultResolver.LookupHost.
+	Lookup func(ctx context.Context, host string) ([]string, error)
 }
 
 // Login is everything that a server fixes at login.
@@ -55,41 +49,64 @@ type Login struct {
 	Database    string // may be empty for a physical replication connection
 	Replication string // "" for none, "true" for physical, "database" for logical
 
-	// Params are further start-up parameters. The broker chooses them: they run with the role's
-	// rights before the client has said a word (W12).
+	// Params are further start-up parameters. The broker chooses them: they take effect with the
+	// role's rights before the client has said a word (W12).
 	Params []pgwire.Param
 }
+
+// physical reports a login that cannot run SQL.
+func (l Login) physical() bool { return l.Replication != "" && l.Replication != "database" }
 
 // Upstream dials the servers of one upstream block. It is safe for concurrent use.
 type Upstream struct {
 	// Fixed at creation.
-	cfg   Config
-	base  *pgconn.Config
-	hosts []host
+	cfg     Config
+	base    *pgconn.Config
+	hosts   []host
+	fitness func(serverState) fitness
+
+	gates  gates
+	probes probes
 }
 
 // New checks cfg. It connects to nothing.
 func New(cfg Config) (*Upstream, error) {
-	if err := cfg.check(); err != nil {
+	u, err := build(cfg)
+	if err != nil {
 		return nil, fmt.Errorf("upstream %q: %w", cfg.Name, err)
+	}
+	return u, nil
+}
+
+func build(cfg Config) (*Upstream, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	fitness, err := fitnessOf(cfg.Target)
+	if err != nil {
+		return nil, err
 	}
 	hosts, err := parseHosts(cfg.Hosts)
 	if err != nil {
-		return nil, fmt.Errorf("upstream %q: %w", cfg.Name, err)
+		return nil, err
 	}
 	base, err := baseConfig()
 	if err != nil {
-		return nil, fmt.Errorf("upstream %q: %w", cfg.Name, err)
+		return nil, err
 	}
-	return &Upstream{cfg: cfg, base: base, hosts: hosts}, nil
+	return &Upstream{cfg: cfg, base: base, hosts: hosts, fitness: fitness}, nil
 }
 
-func (c *Config) check() error {
+// complete sets the defaults and reports what is missing.
+func (c *Config) complete() error {
 	if c.Target == "" {
 		c.Target = TargetAny
 	}
 	if c.Negotiation == "" {
 		c.Negotiation = NegotiatePostgres
+	}
+	if c.Lookup == nil {
+		c.Lookup = net.DefaultResolver.LookupHost
 	}
 	switch {
 	case len(c.Hosts) == 0:
@@ -102,45 +119,32 @@ func (c *Config) check() error {
 		return errors.New("no connect timeout")
 	case c.Negotiation != NegotiatePostgres && c.Negotiation != NegotiateDirect:
 		return fmt.Errorf("unknown negotiation %q", c.Negotiation)
-	case c.Target != TargetAny:
-		return fmt.Errorf("unknown target %q", c.Target)
 	}
 	return nil
 }
 
-// host is one entry of Config.Hosts.
-type host struct{ name, port string }
+// Close cancels the attempts that Dial left behind and waits for them. Connections that Dial
+// returned stay open.
+func (u *Upstream) Close() { u.probes.close() }
 
-func parseHosts(list []string) ([]host, error) {
-	hosts := make([]host, len(list))
-	for i, s := range list {
-		name, port, err := net.SplitHostPort(s)
-		if err != nil {
-			return nil, err
-		}
-		if name == "" || port == "" {
-			return nil, fmt.Errorf("host %q: want host:port", s)
-		}
-		hosts[i] = host{name, port}
+// maxName is the longest role or database name in bytes: PostgreSQL's NAMEDATALEN less its NUL.
+const maxName = 63
+
+// check refuses what cannot be a login. A NUL would begin another start-up parameter (W11, T30).
+func (l Login) check() error {
+	if !validName(l.Role) || !validName(l.Database) && !(l.Database == "" && l.physical()) {
+		return newError(pgwire.InvalidAuthorizationSpecification, ReasonRole, "the role or database name is not valid",
+			errors.New("role or database name is empty, longer than 63 bytes or holds NUL"))
 	}
-	return hosts, nil
+	for _, p := range l.Params {
+		if p.Name == "" || strings.ContainsRune(p.Name+p.Value, 0) {
+			return newError(pgwire.InvalidParameterValue, ReasonRole, "a start-up parameter is not valid",
+				errors.New("start-up parameter without a name or with NUL"))
+		}
+	}
+	return nil
 }
 
-// Dial logs in to the first host that takes the login and fits the target. The error is always a
-// *LoginError. It blocks for up to Config.ConnectTimeout a host.
-func (u *Upstream) Dial(ctx context.Context, l Login) (*Conn, error) {
-	if err := l.check(); err != nil {
-		return nil, err
-	}
-	var first *LoginError
-	for _, h := range u.hosts {
-		c, err := u.attempt(ctx, h, l)
-		if err == nil {
-			return c, nil
-		}
-		if e := asLoginError(err, net.JoinHostPort(h.name, h.port)); first == nil {
-			first = e
-		}
-	}
-	return nil, first
+func validName(s string) bool {
+	return s != "" && len(s) <= maxName && !strings.ContainsRune(s, 0)
 }

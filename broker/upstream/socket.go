@@ -1,0 +1,61 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// maxLogin bounds what a server may send before it is ready, in bytes of TLS. PostgreSQL sends about
+// 6 KiB; a certificate chain may take 64 KiB (A112).
+const maxLogin = 1 << 20
+
+// keepAlive finds a dead server within two minutes; a NAT that forgets idle flows after five stays
+// awake (W86).
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
+
+// userTimeout is how long sent bytes may stay unacknowledged (W86).
+const userTimeout = 30 * time.Second
+
+// errTooMuch ends a login that goes on for ever.
+var errTooMuch = errors.New("the server sent more than 1 MiB during login")
+
+// socket is a TCP connection that counts what it reads until the login is done.
+type socket struct {
+	*net.TCPConn
+	left atomic.Int64 // bytes that may still be read
+}
+
+// dialTCP connects to ip:port.
+func dialTCP(ctx context.Context, addr string) (*socket, error) {
+	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{TCPConn: conn.(*net.TCPConn)}
+	s.left.Store(maxLogin)
+	_ = s.SetNoDelay(true)                     // errors mean that the socket is gone,
+	_ = setUserTimeout(s.TCPConn, userTimeout) // which the next read reports
+	return s, nil
+}
+
+// Read reads from the socket, within the limit.
+func (s *socket) Read(b []byte) (int, error) {
+	left := s.left.Load()
+	if left == math.MaxInt64 {
+		return s.TCPConn.Read(b)
+	}
+	if left <= 0 {
+		return 0, errTooMuch
+	}
+	n, err := s.TCPConn.Read(b[:min(int64(len(b)), left)])
+	s.left.Add(-int64(n))
+	return n, err
+}
+
+// trust lifts the limit: what comes now is the relay's.
+func (s *socket) trust() { s.left.Store(math.MaxInt64) }

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package upstream
+
+import (
+	"net"
+	"time"
+)
+
+// setUserTimeout does nothing: the option is Linux's. Keepalive ends dead connections here.
+func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
