@@ -1,18 +1,14 @@
 package config
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/pgsignet/pgsignet/testenv/golden"
 	"github.com/pgsignet/pgsignet/testenv/reference"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestCheck holds what is printed about each mistake. The files that the configurations name are
 // those of the reference, and the odd ones of makeOdd.
@@ -41,26 +37,10 @@ func TestCheck(t *testing.T) {
 			}
 			before := len(tree(t, dir))
 			_, problems := Source{Paths: []string{file}, Now: testNow}.Load()
-			golden(t, strings.TrimSuffix(input, ".hcl")+".golden", plain.Replace(text(t, problems)))
+			golden.String(t, strings.TrimSuffix(input, ".hcl")+".golden", plain.Replace(text(t, problems)))
 			if after := len(tree(t, dir)); after != before {
 				t.Errorf("%d files, %d before: loading must make none", after, before)
 			}
 		})
-	}
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }

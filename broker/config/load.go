@@ -203,6 +203,10 @@ func (d *decoder) parse(paths []string, cfg *Config) []*hcl.File {
 			d.failf("Cannot read the configuration", "%v.", err)
 			continue
 		}
+		if at := tooDeep(src, name); at != nil {
+			d.errorf(*at, "Nested too deep", "Up to %d brackets may stand inside each other, and an expression may have up to %d operators.", maxDepth, maxOperators)
+			continue
+		}
 		f, diags := d.parser.ParseHCL(src, name)
 		d.diags = append(d.diags, hclfile.ExplainEscapes(diags)...)
 		files = append(files, f)

@@ -19,6 +19,11 @@ type Problems struct {
 // HasErrors reports whether the configuration must not be used.
 func (p *Problems) HasErrors() bool { return p.diags.HasErrors() }
 
+// AddError adds what a caller found wrong with a configuration that loaded.
+func (p *Problems) AddError(summary, detail string) {
+	p.diags = p.diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail})
+}
+
 // Counts is the number of errors and of warnings.
 func (p *Problems) Counts() (errors, warnings int) {
 	for _, d := range p.diags {

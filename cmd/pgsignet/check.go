@@ -23,7 +23,10 @@ and opens no connection. Status 0: no errors; 1: errors.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, problems := flags.source().Load()
-		if err := printCheck(cmd.OutOrStdout(), cfg, problems, asJSON); err != nil {
+		if !problems.HasErrors() {
+			checkTrust(cfg, problems)
+		}
+		if err := printCheck(cmd.OutOrStdout(), problems, asJSON); err != nil {
 			return err
 		}
 		if problems.HasErrors() {
@@ -34,8 +37,22 @@ and opens no connection. Status 0: no errors; 1: errors.`,
 	return cmd
 }
 
+// checkTrust loads what each listener trusts as serve does, which may see more in a file than
+// package config. Without cert_file the certificate comes from the Workload API, which is not asked.
+func checkTrust(cfg *config.Config, problems *config.Problems) {
+	v := newVerifier(cfg)
+	for _, l := range cfg.Listeners {
+		if l.CertFile == "" {
+			continue
+		}
+		if _, err := v.snapshot(l.Name); err != nil {
+			problems.AddError("Unusable certificates", fmt.Sprintf("%v.", err))
+		}
+	}
+}
+
 // printCheck writes the problems, then one line that sums them up.
-func printCheck(w io.Writer, cfg *config.Config, problems *config.Problems, asJSON bool) error {
+func printCheck(w io.Writer, problems *config.Problems, asJSON bool) error {
 	if asJSON {
 		return problems.WriteJSON(w)
 	}

@@ -16,7 +16,10 @@ database "orders" { upstream = "orders" }
 audit { directory = "audit" }
 
 map "misspelt" {
-  match { commonname = "alice" }
+  match {
+    cn         = "zoe"
+    commonname = "zoe"
+  }
   role      = "alice"
   databases = ["orders"]
 }
