@@ -93,10 +93,10 @@ func (k *compiler) checkLists(i int, r *rule) {
 		}
 	}
 	if r.Kind == Deny && len(r.Match) == 0 && r.From == nil && r.Listeners == nil && r.Databases == nil && r.When == nil {
-		k.fail(i, "", "A deny without conditions", `It would refuse every login. If that is meant, write from = ["0.0.0.0/0", "::/0"].`)
+		k.missing(i, "", "A deny without conditions", `It would refuse every login. If that is meant, write from = ["0.0.0.0/0", "::/0"].`)
 	}
 	if r.Kind == Map && len(r.Match) == 0 {
-		k.fail(i, "match", "No match", "A map needs a match block with at least one attribute: %s.", attributeNames())
+		k.missing(i, "match", "No match", "A map needs a match block with at least one attribute: %s.", attributeNames())
 	}
 }
 
@@ -111,10 +111,10 @@ func (k *compiler) checkRoles(i int, r *rule) {
 		return
 	}
 	if len(r.roles) == 0 {
-		k.fail(i, "", "No role", "A map needs role or roles: what the client may log in as.")
+		k.missing(i, "", "No role", "A map needs role or roles: what the client may log in as.")
 	}
 	if r.Databases == nil {
-		k.fail(i, "databases", "No databases", `A map needs databases; ["*"] is every configured one.`)
+		k.missing(i, "databases", "No databases", `A map needs databases; ["*"] is every configured one.`)
 	}
 	if r.Assume && (r.Role == "" || len(r.Roles) > 0) {
 		k.fail(i, "assume", "assume needs one role", "assume logs in as role whatever user was named: write role, and no roles.")
@@ -122,6 +122,9 @@ func (k *compiler) checkRoles(i int, r *rule) {
 	groups := 0
 	if r.capture != nil {
 		groups = r.capture.groups
+	}
+	if r.broken {
+		groups = 9 // nobody knows what it would have captured
 	}
 	for n := range r.roles {
 		k.checkTemplate(i, roleAttr(r, n), &r.roles[n], groups)
@@ -192,24 +195,27 @@ func (k *compiler) checkChoices(i int, r *rule) {
 
 func (k *compiler) choice(i int, attr, got string, allowed ...string) {
 	if got != "" && !slices.Contains(allowed, got) {
-		k.fail(i, attr, "Bad "+attr, "%q: write one of %q.%s", got, allowed, suggest(got, allowed))
+		k.fail(i, attr, "Bad "+attr, "%q: write one of %s.%s", got, quoted(allowed), suggest(got, allowed))
 	}
 }
+
+// quoted is `"a", "b"`.
+func quoted(list []string) string { return `"` + strings.Join(list, `", "`) + `"` }
 
 // checkSettings reports settings that a map may not make.
 func (k *compiler) checkSettings(i int, r *rule) {
 	seen := map[string]bool{}
 	for _, s := range r.Session.Settings {
-		name := strings.ReplaceAll(strings.ToLower(s.Name), "-", "_")
+		name, attr := strings.ReplaceAll(strings.ToLower(s.Name), "-", "_"), "session.settings."+s.Name
 		switch {
 		case strings.HasPrefix(name, "pgsignet."):
-			k.fail(i, "session.settings", "A reserved setting", "%q: pgsignet.* are the broker's own labels; see stamp.", s.Name)
+			k.fail(i, attr, "A reserved setting", "%q: pgsignet.* are the broker's own labels; see stamp.", s.Name)
 		case name == "role" || name == "session_authorization":
-			k.fail(i, "session.settings", "A reserved setting", "%q would change the login's role: write it as the map's role.", s.Name)
+			k.fail(i, attr, "A reserved setting", "%q would change the login's role: write it as the map's role.", s.Name)
 		case !settingName(s.Name):
-			k.fail(i, "session.settings", "Bad setting name", "%q is not a PostgreSQL setting's name.", s.Name)
+			k.fail(i, attr, "Bad setting name", "%q is not a PostgreSQL setting's name.", s.Name)
 		case seen[name]:
-			k.fail(i, "session.settings", "A setting twice", "%q is set twice; names are compared without case.", s.Name)
+			k.fail(i, attr, "A setting twice", "%q is set twice; names are compared without case.", s.Name)
 		}
 		seen[name] = true
 	}

@@ -35,7 +35,7 @@ func (k *compiler) checkValue(i int, r *rule, c *Condition, v string) {
 	attr := "match." + c.Field.String()
 	switch {
 	case v == "":
-		k.fail(i, attr, "Empty value", "A certificate's %s is never empty.", c.Name())
+		k.missing(i, attr, "Empty value", "A certificate's %s is never empty.", c.Name())
 	case isPattern(v) && len(v) > 1 && strings.HasSuffix(v, "/"):
 		k.warn(i, attr, "A slash at the end", "The slash that ends %q is part of the expression. Only the one in front is special.", v)
 	case isPattern(v) && (c.Field == FieldDN || c.Field == FieldIssuer) && onelineDN.MatchString(v):

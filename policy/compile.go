@@ -133,6 +133,7 @@ func (k *compiler) value(i int, r *rule, c *condition, v string) {
 		p, err := k.pattern(c.field, v[1:])
 		if err != nil {
 			k.fail(i, attr, "Bad regular expression", "%q: %v. Expressions are RE2 (https://github.com/google/re2/wiki/Syntax).", v, err)
+			r.broken = true
 			return
 		}
 		c.patterns = append(c.patterns, p)

@@ -30,6 +30,10 @@ type Finding struct {
 	Attr     string  // "role", "match.cn", "session.settings"; "": the rule as a whole
 	Summary  string  // a few words
 	Detail   string  // a sentence that says what to write instead
+
+	// Missing is set where something is not written at all, Relative where rules were compared:
+	// both may only follow from another error.
+	Missing, Relative bool
 }
 
 // String is `pgsignet.hcl:84: error: map "staff": summary: detail`.
@@ -61,7 +65,13 @@ func (k *compiler) warn(i int, attr, summary, format string, args ...any) {
 	k.note(Warning, i, attr, summary, format, args...)
 }
 
-func (k *compiler) note(s Severity, i int, attr, summary, format string, args ...any) {
+// missing notes that rule i lacks something.
+func (k *compiler) missing(i int, attr, summary, format string, args ...any) {
+	k.note(Error, i, attr, summary, format, args...).Missing = true
+}
+
+func (k *compiler) note(s Severity, i int, attr, summary, format string, args ...any) *Finding {
 	k.findings = append(k.findings, Finding{Severity: s, Index: i, Rule: k.config.Rules[i].Ref(),
 		Attr: attr, Summary: summary, Detail: fmt.Sprintf(format, args...)})
+	return &k.findings[len(k.findings)-1]
 }

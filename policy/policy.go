@@ -42,6 +42,7 @@ type rule struct {
 	captureAt int      // its condition in match
 	roles     []template
 	matched   []string // names of match, for the grant
+	broken    bool     // an expression does not compile; such a policy never decides
 }
 
 // condition is a compiled Condition.

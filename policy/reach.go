@@ -82,16 +82,20 @@ func (x *reach) look(n int) {
 		}
 	}
 	if partly != nil {
-		x.k.warn(x.at[n], "", "A map shadowed in part", "%v comes first and grants some of the logins that this map would. The first map that grants decides.", partly.ref)
+		x.say(Warning, n, "A map shadowed in part", "%v comes first and grants some of the logins that this map would. The first map that grants decides.", partly.ref)
 	}
+}
+
+func (x *reach) say(s Severity, n int, summary, format string, args ...any) {
+	x.k.note(s, x.at[n], "", summary, format, args...).Relative = true
 }
 
 func (x *reach) unreachable(n int, a *rule) {
 	if a.Kind == Deny {
-		x.k.fail(x.at[n], "", "A map that is never reached", "%v refuses every login that it would grant.", a.ref)
+		x.say(Error, n, "A map that is never reached", "%v refuses every login that it would grant.", a.ref)
 		return
 	}
-	x.k.fail(x.at[n], "", "A map that is never reached", "%v comes first and grants every login that it would. Move it up or remove it.", a.ref)
+	x.say(Error, n, "A map that is never reached", "%v comes first and grants every login that it would. Move it up or remove it.", a.ref)
 }
 
 // covers tells how much of map b rule a takes.

@@ -4,16 +4,21 @@ import "fmt"
 
 // suggest is ` Did you mean "x"?` for the known name nearest to got, or "" when none is near.
 func suggest(got string, known []string) string {
+	if name := Nearest(got, known); name != "" {
+		return fmt.Sprintf(" Did you mean %q?", name)
+	}
+	return ""
+}
+
+// Nearest is the known name that got is a slip of the pen for, or "" when none is near.
+func Nearest(got string, known []string) string {
 	best, at := "", 3
 	for _, k := range known {
 		if d := distance(got, k); d < at && d < len(k) {
 			best, at = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" Did you mean %q?", best)
+	return best
 }
 
 // distance is Levenshtein's: how many letters to add, drop or change.

@@ -153,6 +153,9 @@ func (d *decision) eval(e Expr, ty cty.Type) (cty.Value, error) {
 // known converts v to ty. Unknown and null are errors: they never mean yes.
 func known(v cty.Value, ty cty.Type) (cty.Value, error) {
 	v, _ = v.UnmarkDeep()
+	if ty == cty.Bool && v.Type() != cty.Bool {
+		return cty.NilVal, fmt.Errorf("the value is a %s, not a bool", v.Type().FriendlyName())
+	}
 	v, err := convert.Convert(v, ty)
 	switch {
 	case err != nil:

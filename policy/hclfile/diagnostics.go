@@ -7,10 +7,14 @@ import (
 	"github.com/pgsignet/pgsignet/policy"
 )
 
-// Diagnostics puts the findings of policy.Check about s.Rules in their place in the files.
+// Diagnostics puts the findings of policy.Check about s.Rules in their place in the files. What
+// may only follow from an error of Decode is left out.
 func (s *RuleSet) Diagnostics(findings []policy.Finding) hcl.Diagnostics {
 	var out hcl.Diagnostics
 	for _, f := range findings {
+		if f.Missing && s.places[f.Index].broken || f.Relative && s.broken {
+			continue
+		}
 		severity := hcl.DiagError
 		if f.Severity == policy.Warning {
 			severity = hcl.DiagWarning
@@ -23,12 +27,11 @@ func (s *RuleSet) Diagnostics(findings []policy.Finding) hcl.Diagnostics {
 // place is where a finding belongs: the attribute, the block around it, or the rule's first line.
 func (s *RuleSet) place(f policy.Finding) hcl.Range {
 	p := s.places[f.Index]
-	if r, ok := p.attrs[f.Attr]; ok {
-		return r
-	}
-	outer, _, _ := strings.Cut(f.Attr, ".")
-	if r, ok := p.attrs[outer]; ok {
-		return r
+	for attr := f.Attr; attr != ""; {
+		if r, ok := p.attrs[attr]; ok {
+			return r
+		}
+		attr = attr[:max(0, strings.LastIndexByte(attr, '.'))]
 	}
 	return p.block
 }

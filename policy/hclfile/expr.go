@@ -6,7 +6,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/pgsignet/pgsignet/policy"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
 )
 
@@ -57,7 +56,10 @@ func (d *decoder) when(a attrs, r *policy.Rule) {
 
 // never reports a condition that is false whatever the login.
 func (d *decoder) never(kind policy.Kind, e hcl.Expression) {
-	const detail = "This is false for every login, also when it compares a number with a text: now.weekday is 0 for Sunday to 6."
+	detail := "This is false for every login."
+	if len(e.Variables()) > 0 {
+		detail += " A number is never equal to a text: now.weekday is 0 for Sunday to 6."
+	}
 	if kind == policy.Map {
 		d.errorf(e.Range(), "A map that is never reached", "%s", detail)
 		return
@@ -100,33 +102,13 @@ func (d *decoder) extensionsRead(e hcl.Expression) []string {
 }
 
 // settings reads `settings`: names are constants, values expressions.
-func (d *decoder) settings(attr *hcl.Attribute) []policy.SettingRule {
+func (d *decoder) settings(attr *hcl.Attribute, seen map[string]hcl.Range) []policy.SettingRule {
 	var out []policy.SettingRule
 	for _, p := range d.pairs(attr, `{ "app.caller" = cert.spiffe }`) {
-		if _, ok := d.check("a setting", p.value, cty.String); ok {
+		seen["session.settings."+p.name] = p.at
+		if _, ok := d.check("A setting", p.value, cty.String); ok {
 			out = append(out, policy.SettingRule{Name: p.name, Value: expr{p.value, d.functions}})
 		}
 	}
 	return out
-}
-
-// check evaluates an expression over unknown values: that finds names and types that are wrong.
-func (d *decoder) check(name string, e hcl.Expression, ty cty.Type) (cty.Value, bool) {
-	v, diags := e.Value(&hcl.EvalContext{Variables: policy.UnknownVars(), Functions: d.functions})
-	d.diags = append(d.diags, diags...)
-	if diags.HasErrors() {
-		return v, false
-	}
-	v, _ = v.UnmarkDeep()
-	got := v.Type().FriendlyName()
-	v, err := convert.Convert(v, ty)
-	if err != nil {
-		d.errorf(e.Range(), "Wrong type", "%s must be a %s, and this is a %s.", name, ty.FriendlyName(), got)
-		return v, false
-	}
-	if v.IsNull() {
-		d.errorf(e.Range(), "Wrong type", "%s must not be null.", name)
-		return v, false
-	}
-	return v, true
 }

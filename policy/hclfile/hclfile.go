@@ -20,12 +20,14 @@ type RuleSet struct {
 	Tests []Test
 
 	places []places // by rule
+	broken bool     // there were errors
 }
 
 // places is where a rule and its attributes are written.
 type places struct {
-	block hcl.Range
-	attrs map[string]hcl.Range // by policy.Finding's Attr
+	block  hcl.Range
+	attrs  map[string]hcl.Range // by policy.Finding's Attr
+	broken bool                 // the block had errors
 }
 
 // Schema describes the blocks that Decode reads, for a caller that decodes others beside them.
@@ -45,6 +47,7 @@ func Schema() *hcl.BodySchema {
 func Decode(body hcl.Body, files map[string]*hcl.File) (*RuleSet, hcl.Diagnostics) {
 	content, diags := body.Content(Schema())
 	set, more := DecodeBlocks(content.Blocks, files)
+	set.broken = set.broken || diags.HasErrors()
 	return set, explainEscapes(append(diags, more...))
 }
 
@@ -77,6 +80,7 @@ type nameKey struct{ kind, name string }
 
 // block reads one block of Schema.
 func (d *decoder) block(b *hcl.Block) {
+	before, rules := len(d.diags), len(d.set.places)
 	d.unique(b)
 	switch b.Type {
 	case "map":
@@ -85,6 +89,12 @@ func (d *decoder) block(b *hcl.Block) {
 		d.denyBlock(b)
 	case "test":
 		d.testBlock(b)
+	}
+	if d.diags[before:].HasErrors() {
+		d.set.broken = true
+		for i := range d.set.places[rules:] {
+			d.set.places[rules+i].broken = true
+		}
 	}
 }
 

@@ -13,6 +13,12 @@ import (
 	"github.com/pgsignet/pgsignet/policy/identity"
 )
 
+// noon is the time of tests: a Monday.
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// noCert is for tests without cert_file.
+func noCert(string, string) (*identity.Identity, error) { return nil, os.ErrNotExist }
+
 // decode reads HCL text, with positions in test.hcl.
 func decode(t testing.TB, src string) (*hclfile.RuleSet, hcl.Diagnostics) {
 	t.Helper()
@@ -61,7 +67,6 @@ func TestReferenceStyle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	load := func(string, string) (*identity.Identity, error) {
 		return &identity.Identity{Email: []string{"alice@example.com"}}, nil
 	}

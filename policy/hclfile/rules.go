@@ -2,7 +2,9 @@ package hclfile
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/pgsignet/pgsignet/policy"
@@ -41,7 +43,7 @@ func matchNames() []string {
 // open reads a block's attributes and the blocks inside it.
 func (d *decoder) open(b *hcl.Block, schema *hcl.BodySchema, prefix string, seen map[string]hcl.Range) (attrs, map[string]*hcl.Block) {
 	content, diags := b.Body.Content(schema)
-	d.diags = append(d.diags, diags...)
+	d.diags = append(d.diags, listNames(diags, b.Type, schema)...)
 	inner := map[string]*hcl.Block{}
 	for _, in := range content.Blocks {
 		if first := inner[in.Type]; first != nil {
@@ -52,6 +54,20 @@ func (d *decoder) open(b *hcl.Block, schema *hcl.BodySchema, prefix string, seen
 		seen[in.Type] = in.DefRange
 	}
 	return attrs{d: d, all: content.Attributes, places: seen, prefix: prefix}, inner
+}
+
+// listNames tells which attributes a block has where HCL found none to suggest.
+func listNames(diags hcl.Diagnostics, block string, schema *hcl.BodySchema) hcl.Diagnostics {
+	var names []string
+	for _, a := range schema.Attributes {
+		names = append(names, a.Name)
+	}
+	for _, diag := range diags {
+		if diag.Summary == "Unsupported argument" && !strings.Contains(diag.Detail, "Did you mean") {
+			diag.Detail += fmt.Sprintf(" The attributes of %s are %s.", block, strings.Join(names, ", "))
+		}
+	}
+	return diags
 }
 
 // begin reads what maps and denies share.
@@ -105,7 +121,7 @@ func (d *decoder) session(b *hcl.Block, seen map[string]hcl.Range) (policy.Sessi
 	s.StampSet = s.Stamp != nil
 	var oids []string
 	if attr := a.find("settings"); attr != nil {
-		s.Settings = d.settings(attr)
+		s.Settings = d.settings(attr, seen)
 		oids = d.extensionsRead(attr.Expr)
 	}
 	return s, oids
@@ -154,6 +170,7 @@ func (d *decoder) extensions(attr *hcl.Attribute) []policy.Condition {
 type pair struct {
 	name  string
 	value hcl.Expression
+	at    hcl.Range
 }
 
 // pairs reads an object with constant names, in the order written.
@@ -171,7 +188,7 @@ func (d *decoder) pairs(attr *hcl.Attribute, example string) []pair {
 			d.errorf(kv.Key.Range(), "Duplicate name", "%q is there twice.", name)
 		}
 		seen[name] = true
-		out = append(out, pair{name, kv.Value})
+		out = append(out, pair{name, kv.Value, hcl.RangeBetween(kv.Key.Range(), kv.Value.Range())})
 	}
 	return out
 }

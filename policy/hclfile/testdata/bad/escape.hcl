@@ -1,0 +1,5 @@
+map "staff" {
+  match { email = "/^([a-z]+)@example\.com$" }
+  role      = "\1"
+  databases = ["orders"]
+}

@@ -1,0 +1,4 @@
+map "staff" {
+  match { cn = "alice"
+  role = "alice"
+}
