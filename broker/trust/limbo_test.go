@@ -206,7 +206,7 @@ func storeOf(data []byte) (*crlStore, error) {
 }
 
 // checkPublicText: what a client sees is short printable ASCII and never Go's own words.
-func checkPublicText(t *testing.T, name string, r *Refusal) {
+func checkPublicText(t testing.TB, name string, r *Refusal) {
 	t.Helper()
 	for _, s := range []string{r.Public(), r.Detail(), r.Hint()} {
 		if ascii(s) != s && len(s) <= maxText || len(s) > 4*maxText || strings.Contains(s, "x509:") {

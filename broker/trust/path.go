@@ -19,6 +19,7 @@ type finding struct {
 	rule   string
 	index  int // in the path
 	fact
+	byX509 bool // found by x509.Verify, not by a check of ours
 }
 
 // static makes all time-independent checks, in the order of checks, leaf first.
@@ -27,7 +28,7 @@ func (p *path) static() []finding {
 	for c := range checks {
 		for i := range p.certs {
 			if checks[c].appliesTo(p, i) {
-				all = append(all, finding{checks[c].reason, checks[c].rule, i, checks[c].run(p, i)})
+				all = append(all, finding{reason: checks[c].reason, rule: checks[c].rule, index: i, fact: checks[c].run(p, i)})
 			}
 		}
 	}
@@ -42,7 +43,7 @@ func (p *path) staticFailure() *finding {
 				continue
 			}
 			if f := checks[c].run(p, i); !f.pass {
-				return &finding{checks[c].reason, checks[c].rule, i, f}
+				return &finding{reason: checks[c].reason, rule: checks[c].rule, index: i, fact: f}
 			}
 		}
 	}

@@ -61,8 +61,9 @@ func (s *Snapshot) readmit(v *Verified, e *entry, set *anchorSet, in login) (*Ve
 	var nearest *chain
 	for _, c := range chains {
 		statuses, f := s.revocation(context.Background(), c, in)
-		next.Report.runs = append(next.Report.runs, run{path: c.path, anchored: true, statuses: statuses})
-		if f == nil || f.reason == CRLStale || f.reason == OCSPUnavailable {
+		keep := f == nil || f.reason == CRLStale || f.reason == OCSPUnavailable
+		next.Report.runs = append(next.Report.runs, run{path: c.path, anchored: true, accepted: keep, statuses: statuses})
+		if keep {
 			next.accept(c, statuses)
 		} else {
 			worst, nearest = f, c

@@ -101,12 +101,16 @@ func (s *Snapshot) refusal(p *path, f *finding, now time.Time, cause error) *Ref
 		if f.index > 0 {
 			r.public, r.hint = caDatePublic[f.reason], ""
 		}
-	case f.evidence != "" && anchored && f.index == len(p.certs)-1:
+	case f.evidence != "" && anchored && f.index == len(p.certs)-1 && f.reason != NameConstraint:
 		r.detail = fmt.Sprintf("The CA certificate \"%s\" is the cause.", certText(c))
 	case f.evidence != "":
 		r.detail = fmt.Sprintf("Certificate \"%s\": %s.", certText(c), ascii(f.evidence))
 	}
-	r.report = Report{now: now, runs: []run{{path: p, anchored: anchored}}}
+	one := run{path: p, anchored: anchored}
+	if f.byX509 {
+		one.x509 = f
+	}
+	r.report = Report{now: now, runs: []run{one}}
 	if !anchored {
 		r.report.extra = []Check{{Cert: f.index, Subject: certText(c), Name: string(f.reason), Rule: f.rule, Evidence: ascii(f.evidence)}}
 	}

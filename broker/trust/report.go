@@ -16,7 +16,9 @@ type Report struct {
 // run is one path as it was judged.
 type run struct {
 	path     *path
-	anchored bool     // it ends at an anchor
+	anchored bool // it ends at an anchor
+	accepted bool
+	x509     *finding // what x509.Verify alone objected to, or nil
 	statuses []status // revocation, of every certificate below the anchor; nil when not reached
 }
 
@@ -33,15 +35,16 @@ type Check struct {
 
 // Chain is one way to an anchor that was tried.
 type Chain struct {
-	Certs  []*x509.Certificate // leaf first; anchor last when Anchor is set
-	Anchor string              // SHA-256, lower hex; empty when none was reached
+	Certs    []*x509.Certificate // leaf first; anchor last when Anchor is set
+	Anchor   string              // SHA-256, lower hex; empty when none was reached
+	Accepted bool
 }
 
 // Chains lists the chains that Checks counts.
 func (r Report) Chains() []Chain {
 	var out []Chain
 	for _, run := range r.runs {
-		c := Chain{Certs: run.path.certs}
+		c := Chain{Certs: run.path.certs, Accepted: run.accepted}
 		if run.anchored {
 			c.Anchor = fingerprintOf(c.Certs[len(c.Certs)-1]).String()
 		}
@@ -59,6 +62,9 @@ func (r Report) Checks() []Check {
 			continue // r.extra holds what broke the climb
 		}
 		findings := append(run.path.static(), run.path.dates(r.now)...)
+		if run.x509 != nil {
+			findings = append(findings, *run.x509)
+		}
 		for i, st := range run.statuses {
 			findings = append(findings, st.findings(i)...)
 		}

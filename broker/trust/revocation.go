@@ -134,13 +134,13 @@ func (s *Snapshot) revocation(ctx context.Context, c *chain, in login) ([]status
 func (s *Snapshot) unsettled(st *status, index int, now time.Time) *finding {
 	switch {
 	case st.crl.state == crlRevoked:
-		return &finding{RevokedCRL, "T54", index, st.crl.fact()}
+		return &finding{reason: RevokedCRL, rule: "T54", index: index, fact: st.crl.fact()}
 	case st.ocsp.state == ocspRevoked:
-		return &finding{RevokedOCSP, "T59", index, st.ocsp.fact()}
+		return &finding{reason: RevokedOCSP, rule: "T59", index: index, fact: st.ocsp.fact()}
 	case (st.crl.state == crlStale || st.crl.state == crlMissing) && !s.tolerated(st.crl, now):
-		return &finding{CRLStale, "T57", index, st.crl.fact()}
+		return &finding{reason: CRLStale, rule: "T57", index: index, fact: st.crl.fact()}
 	case st.ocsp.state == ocspUnavailable && s.cfg.OCSP == ocspStrict:
-		return &finding{OCSPUnavailable, "T61", index, st.ocsp.fact()}
+		return &finding{reason: OCSPUnavailable, rule: "T61", index: index, fact: st.ocsp.fact()}
 	}
 	return nil
 }
@@ -151,16 +151,16 @@ func (st *status) findings(index int) []finding {
 	switch st.crl.state {
 	case crlOff:
 	case crlStale, crlMissing:
-		all = append(all, finding{CRLStale, "T57", index, st.crl.fact()})
+		all = append(all, finding{reason: CRLStale, rule: "T57", index: index, fact: st.crl.fact()})
 	default:
-		all = append(all, finding{RevokedCRL, "T54", index, st.crl.fact()})
+		all = append(all, finding{reason: RevokedCRL, rule: "T54", index: index, fact: st.crl.fact()})
 	}
 	switch st.ocsp.state {
 	case ocspOff:
 	case ocspUnavailable:
-		all = append(all, finding{OCSPUnavailable, "T61", index, st.ocsp.fact()})
+		all = append(all, finding{reason: OCSPUnavailable, rule: "T61", index: index, fact: st.ocsp.fact()})
 	default:
-		all = append(all, finding{RevokedOCSP, "T59", index, st.ocsp.fact()})
+		all = append(all, finding{reason: RevokedOCSP, rule: "T59", index: index, fact: st.ocsp.fact()})
 	}
 	return all
 }

@@ -189,7 +189,7 @@ func (s *Snapshot) admit(ctx context.Context, e *entry, set *anchorSet, in login
 	var nearest *chain
 	for _, c := range chains {
 		statuses, f := s.judge(ctx, c, in)
-		v.Report.runs = append(v.Report.runs, run{path: c.path, anchored: true, statuses: statuses})
+		v.Report.runs = append(v.Report.runs, run{path: c.path, anchored: true, accepted: f == nil, statuses: statuses})
 		if f == nil {
 			v.accept(c, statuses)
 		} else if worst == nil || progress(f.reason) > progress(worst.reason) {

@@ -122,9 +122,9 @@ func (s *Snapshot) failure(p *path, now time.Time) *finding {
 	}
 	_, err := s.goVerify(p.certs[0], p.certs[1:len(p.certs)-1], poolOf(p.certs[len(p.certs)-1]), now)
 	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.CANotAuthorizedForThisName {
-		return &finding{reason: NameConstraint, rule: "T44", fact: failed("a DNS, IP, e-mail or URI name in it is not one its CA may issue")}
+		return &finding{byX509: true, reason: NameConstraint, rule: "T44", fact: failed("a DNS, IP, e-mail or URI name in it is not one its CA may issue")}
 	}
-	return &finding{reason: UnknownCA, rule: "T34", fact: failed("no chain satisfies the policies of its CAs")}
+	return &finding{byX509: true, reason: UnknownCA, rule: "T34", fact: failed("no chain satisfies the policies of its CAs")}
 }
 
 func poolOf(c *x509.Certificate) *x509.CertPool {
