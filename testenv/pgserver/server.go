@@ -182,10 +182,7 @@ func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
 
 // program is a command of the installation, run as the server's user.
 func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Install.Bin, name), args...)
-	cmd.Dir, cmd.Env = s.dir, s.user.environment(s.dir)
-	s.user.apply(cmd)
-	return cmd
+	return s.Command(ctx, s.Program(name), args...)
 }
 
 // Run starts the server after a Stop and returns when it takes connections.
