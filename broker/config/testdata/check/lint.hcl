@@ -69,7 +69,7 @@ map "batch" {
 }
 map "any-ca" {
   match { cn = "erin" }
-  role      = "postgres"
+  role      = "erin"
   databases = ["careful"]
-  when      = request.application_name == "psql"
+  session { stamp = ["token"] }
 }

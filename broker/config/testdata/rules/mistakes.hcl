@@ -18,7 +18,7 @@ audit { directory = "audit" }
 map "misspelt" {
   match {
     cn         = "zoe"
-    commonname = "zoe"
+    commonname = "zoe" # ERROR
   }
   role      = "alice"
   databases = ["orders"]
@@ -27,39 +27,39 @@ map "when" {
   match { cn = "alice" }
   role      = "alice"
   databases = ["orders"]
-  when      = now.hours > 6 && cert.cnn == "alice"
+  when      = now.hours > 6 && cert.cnn == "alice" # ERROR
 }
 map "expression" {
-  match { email = "/^(?<!x)a$" }
+  match { email = "/^(?<!x)a$" } # ERROR
   role      = "\\2"
-  databases = ["order"]
-  listeners = ["mian"]
-  from      = ["10.0.0.0/33"]
+  databases = ["order"] # ERROR
+  listeners = ["mian"] # ERROR
+  from      = ["10.0.0.0/33"] # ERROR
 }
 map "reserved" {
   match { cn = "bob" }
   role      = "bob"
   databases = ["orders"]
-  pool_mode = "statement"
+  pool_mode = "statement" # ERROR
   session {
-    settings          = { "pgsignet.token" = "x", "role" = "postgres" }
-    stamp             = ["token"]
-    statement_timeout = "30"
+    settings          = { "pgsignet.token" = "x", "role" = "postgres" } # ERROR
+    stamp             = ["token"] # ERROR
+    statement_timeout = "30" # ERROR
   }
 }
 map "console" {
   match { cn = "carol" }
   admin     = "viewer"
-  databases = ["orders"]
+  databases = ["orders"] # ERROR
 }
-map "console" {
+map "console" { # ERROR
   match { cn = "dave" }
-  admin = "root"
+  admin = "root" # ERROR
 }
 map "nobody" {
-  match {}
+  match {} # ERROR
   role = "nobody"
 }
-test "nothing" {
+test "nothing" { # ERROR
   user = "alice"
 }
