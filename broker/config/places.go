@@ -95,6 +95,8 @@ func (d *decoder) locksFile(f file) string {
 	switch {
 	case err == nil && !info.Mode().IsRegular():
 		d.errorf(f.at, "Not a file", "%s is not a regular file.", f.path)
+	case err == nil && info.Mode().Perm()&0o022 != 0:
+		d.warnf(f.at, "Locks that others can change", "%s has mode %04o, and whoever can write it can unlock a certificate: chmod 0600 %s.", f.path, info.Mode().Perm(), f.path)
 	case err != nil:
 		d.directoryOf(f)
 	}

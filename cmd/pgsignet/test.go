@@ -24,6 +24,7 @@ would, without the network. Status 0: all as expected; 1: not.`,
 	}
 	flags := addConfigFlags(cmd)
 	cmd.Flags().StringVar(&format, "format", format, "`FORMAT` of the results: text, tap or json")
+	completeFlag(cmd, "format", sortedKeys(testFormats)...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		write, ok := testFormats[format]
 		if !ok {
