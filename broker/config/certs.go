@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/pgsignet/pgsignet/policy/identity"
 )
 
 // expirySoon is how long before its end a certificate is warned about.
@@ -137,12 +139,22 @@ func (d *decoder) expiresSoon(what string, p placed) {
 	d.warnf(p.file.at, "Certificate expires soon", "%s %s in %s expires on %s, in %s.", what, subject(p.cert), p.file.path, stamp(p.cert.NotAfter), days(left))
 }
 
-// subject is a certificate's subject for messages: quoted, so that no control character gets out.
+// subject is a certificate's subject for messages, as `match` sees it.
 func subject(c *x509.Certificate) string {
-	if s := c.Subject.String(); s != "" {
-		return fmt.Sprintf("%q", s)
+	if s := nameText(c.RawSubject); s != "" {
+		return s
 	}
 	return fmt.Sprintf("with serial %x", c.SerialNumber)
+}
+
+// nameText is a distinguished name in quotes, with everything escaped that is not printable ASCII. It is
+// "" for an empty or unreadable one.
+func nameText(raw []byte) string {
+	dn, err := identity.FormatDN(raw)
+	if err != nil || dn == "" {
+		return ""
+	}
+	return identity.Describe(dn)
 }
 
 // stamp is a time as all messages write it, in UTC.

@@ -125,7 +125,7 @@ func parseCRLs(path string, data []byte) ([]revocationList, error) {
 
 // checkCRL finds the CAs that signed list, marks them covered, and reports a list that does not count.
 func (d *decoder) checkCRL(f file, list revocationList, cas []placed, covered []bool) {
-	issuer := list.Issuer.String()
+	issuer := nameText(list.RawIssuer)
 	signed := false
 	for i, ca := range cas {
 		if bytes.Equal(list.RawIssuer, ca.cert.RawSubject) && list.CheckSignatureFrom(ca.cert) == nil {
@@ -133,7 +133,7 @@ func (d *decoder) checkCRL(f file, list revocationList, cas []placed, covered []
 		}
 	}
 	if !signed && sameName(list, cas) { // another name: an intermediate's, which comes with the client
-		d.warnf(f.at, "CRL with a foreign signature", "A CRL in %s names %q as issuer, but that CA's key here did not sign it; it does not count.", list.path, issuer)
+		d.warnf(f.at, "CRL with a foreign signature", "A CRL in %s names %s as issuer, but that CA's key here did not sign it; it does not count.", list.path, issuer)
 	}
 	end := list.NextUpdate
 	if end.IsZero() {
@@ -141,12 +141,12 @@ func (d *decoder) checkCRL(f file, list revocationList, cas []placed, covered []
 	}
 	switch {
 	case d.now.Before(list.ThisUpdate):
-		d.warnf(f.at, "CRL not yet valid", "The CRL of %q in %s is of %s, later than this clock's %s; it does not count yet.", issuer, list.path, stamp(list.ThisUpdate), stamp(d.now))
+		d.warnf(f.at, "CRL not yet valid", "The CRL of %s in %s is of %s, later than this clock's %s; it does not count yet.", issuer, list.path, stamp(list.ThisUpdate), stamp(d.now))
 	case d.now.After(end):
-		d.warnf(f.at, "Stale CRL", "The CRL of %q in %s should have been replaced by %s; fetch a new one, crl_policy decides what happens meanwhile.", issuer, list.path, stamp(end))
+		d.warnf(f.at, "Stale CRL", "The CRL of %s in %s should have been replaced by %s; fetch a new one, crl_policy decides what happens meanwhile.", issuer, list.path, stamp(end))
 	}
 	if list.Number == nil {
-		d.warnf(f.at, "CRL without a number", "The CRL of %q in %s has no CRLNumber; only its date tells a newer from an older one.", issuer, list.path)
+		d.warnf(f.at, "CRL without a number", "The CRL of %s in %s has no CRLNumber; only its date tells a newer from an older one.", issuer, list.path)
 	}
 }
 
