@@ -58,7 +58,8 @@ type Snapshot struct {
 	mapped  map[string]bool
 	tls     *tls.Config
 	notices []Notice
-	given   Workload // what the Workload API said
+	given   Workload             // what the Workload API said
+	seen    map[string]fileState // of the files, just before Prepare loaded them
 
 	crls    *crlStore // nil when no crl is configured
 	stapler *stapler  // nil when our certificate's status is not stapled

@@ -110,16 +110,24 @@ func (w *Watcher) Status() Status {
 
 // Prepare loads a snapshot for a new configuration without putting it in force: the caller prepares
 // all listeners before it installs any.
-func (w *Watcher) Prepare(cfg Config) (*Snapshot, error) { return load(cfg, w.Current()) }
+func (w *Watcher) Prepare(cfg Config) (*Snapshot, error) {
+	seen := scan(&cfg, nil)
+	s, err := load(cfg, w.Current())
+	if err != nil {
+		return nil, err
+	}
+	s.seen = seen
+	return s, nil
+}
 
 // Install puts a prepared snapshot in force and watches its files from now on. It does not call
 // OnChange.
 func (w *Watcher) Install(s *Snapshot) {
 	w.loading.Lock()
 	defer w.loading.Unlock()
-	w.seen = nil // look at the files again: they may have changed since Prepare
+	w.seen = s.seen
 	w.put(s)
-	w.Poke()
+	w.Poke() // the files may have changed since Prepare
 }
 
 // Poke makes Run look at the files and at the Workload API's values soon.
