@@ -80,6 +80,7 @@ func (e *encoder) record(r *Record, st clean, lost uint64) {
 	l.reload(r.Reload)
 	l.mint(r.Mint)
 	l.end(r.End)
+	l.prunedHead(r.pruned)
 	l.yes("cut", l.cut)
 	l.close()
 }
@@ -318,6 +319,19 @@ func (e *line) end(d *End) {
 	e.int("rows", d.Rows)
 	e.int("bytes_in", d.BytesIn)
 	e.int("bytes_out", d.BytesOut)
+	e.close()
+}
+
+func (e *line) prunedHead(p *pruned) {
+	if p == nil {
+		return
+	}
+	e.open("pruned")
+	e.str("stream", p.Stream)
+	e.int("seq", p.Seq)
+	e.when("time", p.Time)
+	e.int("files", int64(p.Files))
+	e.str("note", p.Note)
 	e.close()
 }
 

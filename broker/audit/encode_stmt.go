@@ -43,15 +43,17 @@ func (e *line) text(s *Stmt, c clean) {
 		e.b = appendB64(e.b, text)
 	}
 	whole := max(s.TextLen, int64(len(s.Text)))
-	if streamed := s.TextLen > int64(len(s.Text)); streamed || len(text) < len(c.text) {
+	streamed := whole > int64(len(s.Text))
+	if streamed || len(text) < len(c.text) {
 		e.int("text_len", whole)
 		e.yes("truncated", s.Text != "")
-		if s.TextSHA256 == "" && !streamed {
-			e.sum("text_sha256", c.text)
-			return
-		}
 	}
-	e.str("text_sha256", s.TextSHA256)
+	switch {
+	case streamed:
+		e.str("text_sha256", c.sha256)
+	case len(text) < len(c.text):
+		e.sum("text_sha256", c.text)
+	}
 }
 
 // sum writes the SHA-256 of v.

@@ -3,17 +3,15 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-)
 
-var update = flag.Bool("update", false, "rewrite testdata")
+	"github.com/pgsignet/pgsignet/testenv/golden"
+)
 
 func newTestEncoder(t testing.TB, text int, redact ...string) *encoder {
 	t.Helper()
@@ -113,18 +111,7 @@ func TestGoldenRecords(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := append(encoded(newTestEncoder(t, 38), r, 0), '\n')
 			path := filepath.Join("testdata", "records", name+".ndjson")
-			if *update {
-				if err := os.WriteFile(path, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("record\n%swant\n%s", got, want)
-			}
+			golden.Bytes(t, path, got)
 			checkLine(t, got[:len(got)-1])
 		})
 	}

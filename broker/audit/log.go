@@ -31,7 +31,7 @@ type Config struct {
 	Delivery          Delivery
 	SegmentSize       int64         // bytes; 256 MiB
 	SegmentAge        time.Duration // 24h
-	MaxStatementBytes int           // of text in a line; 16 KiB, at most 128 KiB
+	MaxStatementBytes int           // of text in a line; 16 KiB. A line has 256 KiB at most
 	CheckpointKey     string        // path of the Ed25519 key; DIRECTORY/audit.key
 	Redact            []string      // RE2
 	QueueRecords      int           // records waiting; 8192
@@ -41,19 +41,17 @@ type Config struct {
 
 func (c Config) withDefaults() (Config, error) {
 	if c.Directory == "" {
-		return c, errors.New("audit: no directory")
+		return c, errors.New("no directory")
 	}
 	if err := checkNode(c.Node); err != nil {
-		return c, fmt.Errorf("audit: %w", err)
+		return c, err
 	}
 	orInt(&c.MaxStatementBytes, defaultText)
 	orInt(&c.QueueRecords, 8192)
 	orInt(&c.QueueBytes, 32<<20)
 	orInt(&c.SegmentSize, 256<<20)
 	orInt(&c.SegmentAge, 24*time.Hour)
-	if c.MaxStatementBytes > maxLine/2 {
-		return c, fmt.Errorf("audit: max_statement_bytes is %d: at most %d", c.MaxStatementBytes, maxLine/2)
-	}
+	c.MaxStatementBytes = min(c.MaxStatementBytes, maxLine)
 	if c.Delivery == "" {
 		c.Delivery = BestEffort
 	}
@@ -75,11 +73,12 @@ func orInt[T int | int64 | time.Duration](v *T, otherwise T) {
 // Log is one process's stream. Its methods are safe for concurrent use.
 type Log struct {
 	// Fixed by Open.
-	cfg  Config
-	lock *streamLock
-	wake chan struct{} // the queue is no longer empty
-	hurr chan struct{} // somebody waits, the queue is half full, or Close was called
-	done chan struct{} // the writer has ended
+	cfg     Config
+	privacy privacy
+	lock    *streamLock
+	wake    chan struct{} // the queue is no longer empty
+	hurr    chan struct{} // somebody waits, the queue is half full, or Close was called
+	done    chan struct{} // the writer has ended
 
 	mu      sync.Mutex
 	queue   []entry
@@ -89,6 +88,8 @@ type Log struct {
 	total   Stats
 	failure *WriteError // what keeps the writer from writing; nil when it works
 	closed  bool
+	file    string // segment being written
+	offset  int64  // of it that is durable
 
 	closing sync.Once
 	closeEr error // written before done is closed
@@ -175,29 +176,29 @@ func Open(cfg Config) (*Log, error) {
 		return nil, err
 	}
 	if err := privateDir(cfg.Directory); err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, err
 	}
 	signer, err := loadSigner(cfg.CheckpointKey, cfg.Directory, cfg.Node)
 	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, err
 	}
 	if err := recoverStreams(cfg, signer); err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, err
 	}
 	clean, err := newPrivacy(cfg.Redact)
 	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, err
 	}
 	stream, lock, err := newStream(cfg.Directory, cfg.Node)
 	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, err
 	}
-	l := &Log{cfg: cfg, lock: lock, wake: make(chan struct{}, 1), hurr: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &Log{cfg: cfg, privacy: clean, lock: lock, wake: make(chan struct{}, 1), hurr: make(chan struct{}, 1), done: make(chan struct{})}
 	l.batch = newBatch()
-	w := newWriter(l, stream, signer, clean)
+	w := newWriter(l, stream, signer)
 	if err := w.begin(); err != nil {
 		lock.release()
-		return nil, fmt.Errorf("audit: %w", err)
+		return nil, err
 	}
 	go w.run() // joined by Close
 	return l, nil
@@ -360,6 +361,19 @@ func (l *Log) Healthy() error {
 	return nil
 }
 
+// Hides reports whether text holds something the log would remove: then no hash of it may be given,
+// since that can be tried offline.
+func (l *Log) Hides(text string, fingerprintOnly bool) bool {
+	return l.privacy.statement(&Stmt{Text: text, FingerprintOnly: fingerprintOnly}).redacted
+}
+
+// Durable is the segment being written, by its base name, and how much of it is on the disk for good.
+func (l *Log) Durable() (file string, offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.file, l.offset
+}
+
 // Stats returns the counters.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
@@ -388,10 +402,11 @@ func (l *Log) isClosed() bool {
 	return l.closed
 }
 
-// count adds lines that became durable.
-func (l *Log) count(lines, bytes int) {
+// count adds lines that became durable, up to offset of the segment at path.
+func (l *Log) count(lines, bytes int, path string, offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.file, l.offset = filepath.Base(path), offset
 	l.total.Lines += uint64(lines)
 	l.total.Bytes += uint64(bytes)
 	l.total.Syncs++

@@ -3,9 +3,11 @@ package audit
 import (
 	"fmt"
 	"regexp"
+
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
-// mask replaces what may not be recorded.
+// mask stands for what a pattern matched. sqllex puts the same for a password.
 const mask = "'***'"
 
 // privacy removes from statements what may not be recorded. It is safe for concurrent use.
@@ -29,20 +31,30 @@ func newPrivacy(patterns []string) (privacy, error) {
 // clean is the part of a statement that had something to hide, made fit to be recorded.
 type clean struct {
 	text, message string
+	sha256        string // of the whole text, when the caller gave it and it gives nothing away
 	params        []Value
 	redacted      bool
 }
 
-// statement cleans s before it is cut or hashed, so that neither a half pattern at the cut nor a hash
-// that can be tried offline gives a secret away.
+// statement cleans s before it is cut or hashed: neither half a pattern at the cut nor a hash that can
+// be tried offline may give a secret away.
 func (p privacy) statement(s *Stmt) clean {
-	if s == nil {
+	switch {
+	case s == nil:
 		return clean{}
+	case s.FingerprintOnly: // what the server says may quote a literal too
+		return clean{text: sqllex.Fingerprint(s.Text), redacted: true}
 	}
-	c := clean{text: s.Text, message: s.Message, params: s.Params}
+	c := clean{message: s.Message, sha256: s.TextSHA256}
+	if c.text, c.redacted = sqllex.MaskPasswords(s.Text); c.redacted {
+		c.message = "" // a syntax error quotes what stands where the password should
+	}
 	c.text = p.clean(c.text, &c.redacted)
 	c.message = p.clean(c.message, &c.redacted)
-	c.params = p.values(c.params, &c.redacted)
+	c.params = p.values(s.Params, &c.redacted)
+	if c.redacted {
+		c.sha256 = ""
+	}
 	return c
 }
 
@@ -58,7 +70,7 @@ func (p privacy) clean(s string, changed *bool) string {
 
 // values cleans parameters; the slice given is not changed.
 func (p privacy) values(vs []Value, changed *bool) []Value {
-	if len(p.redact) == 0 {
+	if len(p.redact) == 0 || len(vs) == 0 {
 		return vs
 	}
 	out := make([]Value, len(vs))

@@ -65,6 +65,8 @@ type Record struct {
 	Reload    *Reload
 	Mint      *Mint
 	End       *End
+
+	pruned *pruned // of prunedEvent
 }
 
 // Pair is a name with a value: a start-up parameter, or a certificate extension by OID.
@@ -175,8 +177,9 @@ type Stmt struct {
 	Portal string
 
 	// Text is the statement, resolved for prepared ones: whole, or its first 256 KiB. TextLen is
-	// the length of the whole in bytes, when Text is not; TextSHA256 its hash, when known by then.
-	// Passwords in Text are masked, patterns redacted and FingerprintOnly obeyed by the log.
+	// the length of the whole in bytes, when Text is not; TextSHA256 its hash in hex, when known by
+	// then. Passwords in Text are masked, patterns redacted and FingerprintOnly obeyed by the log;
+	// an end has no Text, so its caller asks Log.Hides of the first part before it gives a hash.
 	Text            string
 	TextLen         int64
 	TextSHA256      string

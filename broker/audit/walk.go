@@ -255,6 +255,9 @@ func (w *walk) recovered(at place, c checkpoint) {
 	}
 	w.aside[c.torn] = true
 	w.add(at, FoundRecovered, "%d bytes after %d set aside in %s", c.bytes, w.last.seq, c.torn)
+	if _, first, ok := parseSegment(c.file); ok && first < w.begin {
+		return // pruned with its segment
+	}
 	text, err := os.ReadFile(filepath.Join(w.run.cfg.Directory, filepath.Base(c.torn)))
 	sum := sha256.Sum256(text)
 	switch {
@@ -296,7 +299,8 @@ func (w *walk) missing(all []pruned) {
 
 func (w *walk) prunedHead(g span, all []pruned) (pruned, bool) {
 	for _, p := range all {
-		if g.from == 1 && g.to == w.begin-1 && p.Stream == w.name && p.Seq == g.to && p.tree.root == w.root {
+		// A prune that was interrupted left a part of what it had recorded.
+		if g.from == 1 && g.to == w.begin-1 && p.Stream == w.name && (p.Seq > g.to || p.Seq == g.to && p.tree.root == w.root) {
 			return p, true
 		}
 	}
@@ -311,6 +315,9 @@ type pruned struct {
 	Files  int
 	Note   string
 	tree   tree
+
+	holder string // stream and seq of the record
+	seq    int64
 }
 
 func (p pruned) String() string { return fmt.Sprintf("to %d, %s", p.Seq, p.Time.Format(time.DateOnly)) }
@@ -322,6 +329,7 @@ func (w *walk) prunedRecord(now seen, text []byte) {
 		w.add(now.at, FoundSignature, "pruned record %d", now.seq)
 		return
 	}
+	p.holder, p.seq = w.name, now.seq
 	w.run.pruned = append(w.run.pruned, p)
 }
 

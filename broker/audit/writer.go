@@ -70,10 +70,10 @@ type gap struct {
 	bytes int64
 }
 
-func newWriter(l *Log, stream string, signer note.Signer, p privacy) *writer {
+func newWriter(l *Log, stream string, signer note.Signer) *writer {
 	return &writer{
 		log: l, stream: stream, signer: signer,
-		enc: encoder{node: l.cfg.Node, limits: newLimits(l.cfg.MaxStatementBytes), privacy: p},
+		enc: encoder{node: l.cfg.Node, limits: newLimits(l.cfg.MaxStatementBytes), privacy: l.privacy},
 	}
 }
 
@@ -298,8 +298,8 @@ func (w *writer) sync() error {
 	if err := w.file.Sync(); err != nil {
 		return err
 	}
-	w.log.count(len(w.lines), len(w.tail))
 	w.synced = w.written
+	w.log.count(len(w.lines), len(w.tail), w.path, w.synced)
 	w.durable.copyFrom(&w.chain)
 	w.dropTail()
 	return nil
