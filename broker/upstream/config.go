@@ -19,9 +19,12 @@ const fixedDSN = "host=127.0.0.1 port=5432 user=pgsignet database=pgsignet passw
 // error messages, under 1 KiB (A112).
 const maxLoginMessage = 64 << 10
 
-// baseConfig is the pgconn configuration that every dial copies. pgconn takes a Config only from
-// its own parser, which has no way to ignore the service that PGSERVICE names.
-var baseConfig = sync.OnceValues(func() (*pgconn.Config, error) {
+// baseConfig is the pgconn configuration that every dial copies.
+var baseConfig = sync.OnceValues(parseFixed)
+
+// parseFixed makes it. pgconn takes a Config only from its own parser, which has no way to ignore
+// the service that PGSERVICE names: that variable is hidden from it.
+func parseFixed() (*pgconn.Config, error) {
 	if service, ok := os.LookupEnv("PGSERVICE"); ok {
 		os.Unsetenv("PGSERVICE")
 		defer os.Setenv("PGSERVICE", service)
@@ -35,4 +38,4 @@ var baseConfig = sync.OnceValues(func() (*pgconn.Config, error) {
 	cfg.Fallbacks = nil
 	cfg.MaxProtocolMessageBodyLen = maxLoginMessage
 	return cfg, nil
-})
+}
