@@ -1,0 +1,5 @@
+//go:build race
+
+package sqllex_test
+
+const raceEnabled = true
