@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -110,6 +111,44 @@ func Verify(cfg VerifyConfig) ([]*StreamReport, error) {
 		}
 	}
 	return run.conclude(), nil
+}
+
+// ParseKept reads checkpoints kept elsewhere: one signed note, or lines of a record, of which those of
+// checkpoints count.
+func ParseKept(text string) ([]string, error) {
+	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return []string{text}, nil
+	}
+	var notes []string
+	for l := range strings.Lines(text) {
+		h, ok := parseHead([]byte(strings.TrimRight(l, "\r\n")))
+		if !ok || string(h.event) != string(checkpointEvent) {
+			continue
+		}
+		c, err := readCheckpoint([]byte(l))
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, c.note)
+	}
+	if len(notes) == 0 {
+		return nil, errors.New("no checkpoint in it")
+	}
+	return notes, nil
+}
+
+// Size is how many bytes the segments in dir have, for a progress bar.
+func Size(dir string) (int64, error) {
+	streams, err := listStreams(dir)
+	var n int64
+	for _, s := range streams {
+		for _, seg := range s.segments {
+			if st, err := os.Stat(seg.path); err == nil {
+				n += st.Size()
+			}
+		}
+	}
+	return n, err
 }
 
 // openKept reads the kept checkpoints, by stream.

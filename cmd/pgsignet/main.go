@@ -91,6 +91,7 @@ a pooled mTLS connection as that role; and an append-only record says who did wh
 // commands lists every subcommand but cobra's own help and completion.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		newAuditCommand(),
 		newCACommand(),
 		newCheckCommand(),
 		newDemoCommand(),
