@@ -32,7 +32,10 @@ func (s *Snapshot) Config() Config { return s.cfg }
 
 // Certificates lists the listener's own certificate and every anchor.
 func (s *Snapshot) Certificates() []CertInfo {
-	out := []CertInfo{describe("server", s.server.Leaf)}
+	var out []CertInfo
+	if s.server != nil {
+		out = append(out, describe("server", s.server.Leaf))
+	}
 	for _, ca := range s.clients.list {
 		out = append(out, describe("client_ca", ca))
 	}

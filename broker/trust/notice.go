@@ -28,7 +28,8 @@ func (s *Snapshot) notice(kind, file, format string, args ...any) {
 
 // noteAnchors warns about anchors and about the server's own certificate (T36, T46).
 func (s *Snapshot) noteAnchors(now time.Time) {
-	if leaf := s.server.Leaf; leaf.NotAfter.Before(now.Add(expiringSoon)) {
+	if s.server != nil && s.server.Leaf.NotAfter.Before(now.Add(expiringSoon)) {
+		leaf := s.server.Leaf
 		s.notice("certificate_expiring", s.cfg.CertFile, "certificate \"%s\" ends on %s", certText(leaf), stamp(leaf.NotAfter))
 	}
 	for _, ca := range s.Anchors() {

@@ -38,28 +38,63 @@ type serialSet struct {
 // indexedFrom is the number of rows from which an index pays.
 const indexedFrom = 1 << 10
 
-// newSerialSet takes the rows over.
+// newSerialSet sorts and takes the rows over. Large sets are first dealt into their buckets, so that
+// random serials cost a few comparisons each.
 func newSerialSet(rows []serialNumber) serialSet {
-	order := func(a, b serialNumber) int { return bytes.Compare(a[:], b[:]) }
-	if !slices.IsSortedFunc(rows, order) {
-		slices.SortFunc(rows, order)
+	if len(rows) < indexedFrom {
+		slices.SortFunc(rows, compareSerials)
+		return serialSet{rows: slices.Compact(rows)}
 	}
-	set := serialSet{rows: slices.Compact(rows)}
-	if len(set.rows) < indexedFrom {
-		return set
+	set := serialSet{skip: commonPrefix(rows)}
+	if !slices.IsSortedFunc(rows, compareSerials) {
+		rows = set.deal(rows)
 	}
-	first, last := set.rows[0], set.rows[len(set.rows)-1]
-	for set.skip < serialLen-2 && first[set.skip] == last[set.skip] {
-		set.skip++
-	}
-	set.index = make([]uint32, 1<<16+1)
-	for i := range set.rows {
-		set.index[set.bucket(&set.rows[i])+1]++
-	}
-	for b := 1; b < len(set.index); b++ {
-		set.index[b] += set.index[b-1]
-	}
+	set.rows = slices.Compact(rows)
+	set.count(set.rows)
 	return set
+}
+
+func compareSerials(a, b serialNumber) int { return bytes.Compare(a[:], b[:]) }
+
+// commonPrefix is the number of leading bytes that all rows share, at most serialLen - 2.
+func commonPrefix(rows []serialNumber) int {
+	skip := serialLen - 2
+	for i := range rows {
+		for j := range skip {
+			if rows[i][j] != rows[0][j] {
+				skip = j
+				break
+			}
+		}
+	}
+	return skip
+}
+
+// count makes the index: where each bucket of rows begins.
+func (s *serialSet) count(rows []serialNumber) {
+	s.index = make([]uint32, 1<<16+1)
+	for i := range rows {
+		s.index[s.bucket(&rows[i])+1]++
+	}
+	for b := 1; b < len(s.index); b++ {
+		s.index[b] += s.index[b-1]
+	}
+}
+
+// deal returns the rows in order: by bucket, then sorted within each.
+func (s *serialSet) deal(rows []serialNumber) []serialNumber {
+	s.count(rows)
+	next := slices.Clone(s.index)
+	sorted := make([]serialNumber, len(rows))
+	for i := range rows {
+		b := s.bucket(&rows[i])
+		sorted[next[b]] = rows[i]
+		next[b]++
+	}
+	for b := range len(s.index) - 1 {
+		slices.SortFunc(sorted[s.index[b]:s.index[b+1]], compareSerials)
+	}
+	return sorted
 }
 
 func (s *serialSet) bucket(n *serialNumber) int { return int(n[s.skip])<<8 | int(n[s.skip+1]) }

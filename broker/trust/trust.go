@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Listener          string
 	CertFile, KeyFile string // the listener's own certificate, leaf first
+	VerifyOnly        bool   // read no certificate and key of our own: ServerTLS is nil (explain, test)
 
 	ClientCA  []string // PEM bundles; every certificate in them is an anchor
 	CRL       []string // files or directories of PEM or DER lists; empty: no CRL is asked for
@@ -88,8 +89,10 @@ func Load(cfg Config, now time.Time, prev *Snapshot) (*Snapshot, error) {
 	if cfg.Workload != nil {
 		s.given = cfg.Workload()
 	}
-	if err := s.loadServer(now); err != nil {
-		return nil, err
+	if !cfg.VerifyOnly {
+		if err := s.loadServer(now); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.loadAnchors(prev); err != nil {
 		return nil, err
@@ -101,8 +104,10 @@ func Load(cfg Config, now time.Time, prev *Snapshot) (*Snapshot, error) {
 			return nil, fmt.Errorf("crl: %w", err)
 		}
 	}
-	s.prepareStaple(prev.stapler)
-	s.tls = s.newServerTLS()
+	if s.server != nil {
+		s.prepareStaple(prev.stapler)
+		s.tls = s.newServerTLS()
+	}
 	return s, nil
 }
 

@@ -1,0 +1,203 @@
+package trust
+
+import (
+	"crypto/x509"
+	"math/big"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// The figures of this package: benchmarks show them, TestFigures asserts ten times as much.
+const (
+	rememberedFigure = 5 * time.Microsecond
+	coldFigure       = 400 * time.Microsecond
+	crlLoadFigure    = 3 * time.Second
+	crlHeldFigure    = 100 << 20 // bytes
+	lookupFigure     = time.Microsecond
+	millionEntries   = 1_000_000
+)
+
+// benchLogin is a listener with a CRL, and a chain of two P-256 certificates.
+func benchLogin(tb testing.TB) (*Snapshot, []*x509.Certificate) {
+	f := newCRLFixture(tb)
+	f.cfg.CRL = []string{f.crl(f.Clients, "a.crl", revoke(f.bob))}
+	return f.load(nil), peer(tb, f.alice)
+}
+
+func verifyN(tb testing.TB, s *Snapshot, p []*x509.Certificate, cold bool) {
+	if cold {
+		s.cache = newChainCache()
+	}
+	if _, err := s.Verify(tb.Context(), p, nil, time.Now()); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	s, p := benchLogin(b)
+	verifyN(b, s, p, false)
+	b.Run("remembered", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			verifyN(b, s, p, false)
+		}
+	})
+	b.Run("cold", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			verifyN(b, s, p, true)
+		}
+	})
+	b.Run("recheck", func(b *testing.B) {
+		v, err := s.Verify(b.Context(), p, nil, time.Now())
+		if err != nil {
+			b.Fatal(err)
+		}
+		next := *s // as after a changed CRL
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := next.Recheck(v, time.Now()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// millionCRL is a list of a million random 16-octet serials in DER, made once.
+var millionCRL = sync.OnceValues(func() ([]byte, error) {
+	ca, err := pki.NewRoot(pki.Shape{CN: "Big CA"})
+	if err != nil {
+		return nil, err
+	}
+	s := pki.CRLShape{Revoked: make([]pki.Revoked, millionEntries)}
+	at, n := time.Now(), uint64(0)
+	for i := range s.Revoked {
+		n = n*6364136223846793005 + 1442695040888963407 // Knuth's MMIX generator: spread, repeatable
+		hi := new(big.Int).SetUint64(n>>1 | 1<<62)
+		s.Revoked[i] = pki.Revoked{Serial: hi.Lsh(hi, 64).SetBit(hi, i%64, 1), At: at}
+	}
+	return ca.CRL(s)
+})
+
+func BenchmarkCRLMillion(b *testing.B) {
+	der, err := millionCRL()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("load", func(b *testing.B) {
+		b.SetBytes(int64(len(der)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := parseCRL("big", der); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	list, err := parseCRL("big", der)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("lookup", func(b *testing.B) {
+		i := 0
+		for b.Loop() {
+			n := list.serials.rows[(i*7919)%list.serials.len()]
+			n[serialLen-1] ^= byte(i) & 1
+			list.serials.contains(n)
+			i++
+		}
+	})
+}
+
+// TestFigures asserts ten times the figures, and allocations.
+func TestFigures(t *testing.T) {
+	if raceEnabled {
+		t.Skip("figures mean nothing under the race detector")
+	}
+	s, p := benchLogin(t)
+	verifyN(t, s, p, false)
+	assertTime(t, "remembered chain", 10*rememberedFigure, 1000, func() { verifyN(t, s, p, false) })
+	assertTime(t, "cold chain", 10*coldFigure, 100, func() { verifyN(t, s, p, true) })
+	verifyN(t, s, p, false)
+	now, ctx := time.Now(), t.Context()
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := s.Verify(ctx, p, nil, now); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 12 {
+		t.Errorf("%.0f allocations for a remembered chain, want at most 12", n)
+	}
+}
+
+// TestA63MillionEntries: load time and memory; a login meanwhile is not stalled (T53).
+func TestA63MillionEntries(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("figures mean nothing under the race detector")
+	}
+	der, err := millionCRL()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, p := benchLogin(t)
+	verifyN(t, s, p, false)
+	before := heapInUse()
+	start := time.Now()
+	done := make(chan *crl)
+	go func() {
+		list, err := parseCRL("big", der)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- list
+	}()
+	var list *crl
+	worst := time.Duration(0)
+	for list == nil {
+		begin := time.Now()
+		verifyN(t, s, p, false)
+		worst = max(worst, time.Since(begin))
+		select {
+		case list = <-done:
+		default:
+		}
+	}
+	took := time.Since(start)
+	held := int64(heapInUse()) - int64(before)
+	t.Logf("%d entries, %d MB of DER: loaded in %s, %d MB held, slowest login meanwhile %s",
+		list.serials.len(), len(der)>>20, took, held>>20, worst)
+	if took > 10*crlLoadFigure || held > crlHeldFigure || worst > 10*coldFigure*100 {
+		t.Errorf("load %s, held %d bytes, login %s", took, held, worst)
+	}
+	i := 0
+	assertTime(t, "lookup", 10*lookupFigure, 100_000, func() {
+		n := list.serials.rows[(i*7919)%list.serials.len()]
+		if i++; !list.serials.contains(n) {
+			t.Fatal("lost a serial")
+		}
+	})
+	runtime.KeepAlive(list)
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// assertTime fails when the mean of n runs is above limit.
+func assertTime(t *testing.T, what string, limit time.Duration, n int, f func()) {
+	t.Helper()
+	start := time.Now()
+	for range n {
+		f()
+	}
+	if mean := time.Since(start) / time.Duration(n); mean > limit {
+		t.Errorf("%s: %s, want at most %s", what, mean, limit)
+	} else {
+		t.Logf("%s: %s", what, mean)
+	}
+}

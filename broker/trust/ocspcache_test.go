@@ -1,0 +1,142 @@
+package trust
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// TestOCSPSingleFlight: a hundred logins of one certificate ask once, and share the answer (T60).
+func TestOCSPSingleFlight(t *testing.T) {
+	f := newOCSPFixture(t)
+	good := f.about(f.Clients, pki.OCSPShape{})
+	const logins = 100
+	f.responder.set(func(w http.ResponseWriter, _ *http.Request) { w.Write(good) })
+	s := f.load(nil)
+	p := peer(t, f.alice)
+	var wg sync.WaitGroup
+	for range logins {
+		wg.Go(func() {
+			if _, err := s.Verify(t.Context(), p, nil, time.Now()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := f.responder.asked.Load(); n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+}
+
+// TestOCSPBackoff: after a failure a login does not wait again at once (T61).
+func TestOCSPBackoff(t *testing.T) {
+	f := newOCSPFixture(t)
+	f.responder.says(pki.OCSPError(3))
+	s := f.load(nil)
+	now := time.Now()
+	s.ocsp.clock = func() time.Time { return now }
+	p := peer(t, f.alice)
+	verify := func(w want) {
+		t.Helper()
+		v, err := s.Verify(t.Context(), p, nil, now)
+		w.compare(t, v, err)
+	}
+	verify(no(OCSPUnavailable))
+	verify(no(OCSPUnavailable))
+	if n := f.responder.asked.Load(); n != 1 {
+		t.Errorf("asked %d times within %s, want once", n, ocspRetry)
+	}
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{}))
+	verify(no(OCSPUnavailable))
+	now = now.Add(ocspRetry)
+	verify(yes)
+	f.responder.says(pki.OCSPError(3))
+	now = now.Add(time.Hour)
+	verify(yes) // the answer is good until its nextUpdate
+	now = now.Add(24 * time.Hour)
+	verify(no(Expired))
+}
+
+// TestOCSPUnknownIsShort: a CA that issued the certificate just now may not know it yet.
+func TestOCSPUnknownIsShort(t *testing.T) {
+	f := newOCSPFixture(t)
+	now := time.Now()
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{Status: pki.OCSPUnknown, ThisUpdate: now.Add(-time.Minute)}))
+	s := f.load(nil)
+	s.ocsp.clock = func() time.Time { return now }
+	p := peer(t, f.alice)
+	_, err := s.Verify(t.Context(), p, nil, now)
+	no(OCSPUnavailable).compare(t, nil, err)
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{ThisUpdate: now.Add(-time.Second)}))
+	now = now.Add(unknownFor)
+	_, err = s.Verify(t.Context(), p, nil, now)
+	if err != nil {
+		t.Errorf("after %s: %v", unknownFor, err)
+	}
+}
+
+// TestOCSPRefresh: answers are fetched anew at half their life, those of expired certificates are
+// forgotten (T61).
+func TestOCSPRefresh(t *testing.T) {
+	f := newOCSPFixture(t)
+	begin := time.Now().Truncate(time.Second)
+	now := begin
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{ThisUpdate: begin, NextUpdate: begin.Add(time.Hour)}))
+	w, err := NewWatcher(WatcherConfig{Trust: f.cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := w.Current()
+	s.ocsp.clock = func() time.Time { return now }
+	v, err := s.Verify(t.Context(), peer(t, f.alice), nil, now)
+	yes.compare(t, v, err)
+	refreshed := func() int64 {
+		before := f.responder.asked.Load()
+		w.refreshDue(t.Context(), s.ocsp)
+		return f.responder.asked.Load() - before
+	}
+	now = begin.Add(29 * time.Minute)
+	if n := refreshed(); n != 0 {
+		t.Errorf("asked %d times before half life", n)
+	}
+	now = begin.Add(30 * time.Minute)
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{Status: pki.OCSPRevoked, ThisUpdate: now, NextUpdate: now.Add(time.Hour)}))
+	if n := refreshed(); n != 1 {
+		t.Errorf("asked %d times at half life, want once", n)
+	}
+	select {
+	case <-s.ocsp.revoked:
+	default:
+		t.Error("no signal of the revocation")
+	}
+	_, err = s.Recheck(v, now)
+	no(RevokedOCSP).compare(t, nil, err)
+	now = f.alice.X509.NotAfter.Add(time.Second)
+	if n := refreshed(); n != 0 || len(s.ocsp.answers) != 0 {
+		t.Errorf("asked %d times about an expired certificate, %d remembered", n, len(s.ocsp.answers))
+	}
+}
+
+// TestOCSPIntermediate: an intermediate that names a responder is asked about; one that names none
+// is left to the CRLs.
+func TestOCSPIntermediate(t *testing.T) {
+	f := newOCSPFixture(t)
+	sub := f.Intermediate(f.Clients, pki.Shape{CN: "Sub", Ext: []pki.Extension{pki.OCSPServer(f.responder.URL + "/sub")}})
+	leaf := f.Issue(sub, pki.Shape{CN: "carol", Ext: []pki.Extension{pki.OCSPServer(f.responder.URL + "/leaf")}})
+	answers := map[string][]byte{
+		"/leaf": f.about(sub, pki.OCSPShape{Serial: leaf.X509.SerialNumber}),
+		"/sub":  f.about(f.Clients, pki.OCSPShape{Serial: sub.X509.SerialNumber, Status: pki.OCSPRevoked}),
+	}
+	f.responder.set(func(w http.ResponseWriter, r *http.Request) { w.Write(answers[r.URL.Path]) })
+	want{"revoked_ocsp", `Certificate "CN=Sub"`}.check(t, f.load(nil), peer(t, leaf), time.Now())
+	answers["/sub"] = f.about(f.Clients, pki.OCSPShape{Serial: sub.X509.SerialNumber})
+	yes.check(t, f.load(nil), peer(t, leaf), time.Now())
+
+	plain := f.Intermediate(f.Clients, pki.Shape{CN: "Plain"})
+	leaf = f.Issue(plain, pki.Shape{CN: "dave", Ext: []pki.Extension{pki.OCSPServer(f.responder.URL + "/leaf")}})
+	answers["/leaf"] = f.about(plain, pki.OCSPShape{Serial: leaf.X509.SerialNumber})
+	yes.check(t, f.load(nil), peer(t, leaf), time.Now())
+}
