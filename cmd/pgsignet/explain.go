@@ -34,15 +34,7 @@ Status 0: the login is granted; 3: refused; 1: the configuration has errors.`,
 		Args: cobra.NoArgs,
 	}
 	flags := addConfigFlags(cmd)
-	cmd.Flags().StringVar(&f.cert, "cert", "", "certificate `FILE` in PEM: leaf first, then its intermediates")
-	cmd.Flags().StringVar(&f.user, "user", "", "requested `USER` (default: the certificate's common name)")
-	cmd.Flags().StringVar(&f.database, "database", "", "requested `DATABASE` (default: the user's name)")
-	cmd.Flags().StringVar(&f.from, "from", "", "client's `IP` address (default: none in particular)")
-	cmd.Flags().StringVar(&f.at, "at", "", "`TIME` of the login, such as 2026-11-23T10:00:00Z (default: now)")
-	cmd.Flags().StringVar(&f.listener, "listener", "", "`NAME` of the listener (default: the only one)")
-	cmd.Flags().StringVar(&f.application, "application-name", "", "the client's application_name")
-	cmd.Flags().BoolVar(&f.replication, "replication", false, "ask for a replication connection")
-	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
+	f.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if f.cert == "" {
 			return &exitError{code: exitUsage, err: errors.New("explain needs --cert FILE")}
@@ -72,6 +64,18 @@ Status 0: the login is granted; 3: refused; 1: the configuration has errors.`,
 		return nil
 	}
 	return cmd
+}
+
+func (f *explainFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.cert, "cert", "", "certificate `FILE` in PEM: leaf first, then its intermediates")
+	cmd.Flags().StringVar(&f.user, "user", "", "requested `USER` (default: the certificate's common name)")
+	cmd.Flags().StringVar(&f.database, "database", "", "requested `DATABASE` (default: the user's name)")
+	cmd.Flags().StringVar(&f.from, "from", "", "client's `IP` address (default: none in particular)")
+	cmd.Flags().StringVar(&f.at, "at", "", "`TIME` of the login, such as 2026-11-23T10:00:00Z (default: now)")
+	cmd.Flags().StringVar(&f.listener, "listener", "", "`NAME` of the listener (default: the only one)")
+	cmd.Flags().StringVar(&f.application, "application-name", "", "the client's application_name")
+	cmd.Flags().BoolVar(&f.replication, "replication", false, "ask for a replication connection")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print JSON")
 }
 
 // request is the login as far as the command line gives it: everything but the identity.
@@ -154,7 +158,7 @@ func explain(cfg *config.Config, file string, r policy.Request) (*explanation, e
 	return e, nil
 }
 
-// pool is where the grant's sessions run, as the upstream is configured.
+// upstream is where the sessions of the grant run; nil for the console.
 func (e *explanation) upstream() *config.Upstream {
 	for i := range e.cfg.Upstreams {
 		if e.cfg.Upstreams[i].Name == e.policy.Grant.Upstream {
