@@ -269,8 +269,10 @@ func (r *report) add(s *session, n Sum) {
 	if r.by == ByCert && s.who != "" {
 		line.Who = s.who
 	}
-	remember(line.roles, s.role)
-	remember(line.databases, s.database)
+	if n.Refusals == 0 {
+		remember(line.roles, s.role)
+		remember(line.databases, s.database)
+	}
 	line.plus(n, t)
 	r.total.plus(n, t)
 	bar := r.minutes[t.Unix()/60]
