@@ -92,12 +92,11 @@ func (s *session) recordDenial(record *audit.Record, told *pgwire.Error, err err
 }
 
 // openRecord is the record of an access, written before the client is let in.
-func (s *session) openRecord(server *relay.Server) *audit.Record {
+func (s *session) openRecord(server *relay.Server, fresh bool) *audit.Record {
 	d := s.decided.Load()
 	g := d.grant
 	s.setup.TLS = s.client.TLSTime
-	reused := server.Sessions.Load() > 0
-	if !reused {
+	if fresh {
 		s.setup.Connect = server.Connect
 	}
 	return &audit.Record{
@@ -110,7 +109,7 @@ func (s *session) openRecord(server *relay.Server) *audit.Record {
 			Expires: d.verified.NotAfter,
 		},
 		Upstream: &audit.Upstream{
-			Name: g.Upstream, Addr: server.Addr, Conn: server.ID, PID: server.PID, Reused: reused,
+			Name: g.Upstream, Addr: server.Addr, Conn: server.ID, PID: server.PID, Reused: !fresh,
 			CertSerial: server.CertSerial, CertNotAfter: server.CertNotAfter,
 		},
 		Setup: &s.setup,

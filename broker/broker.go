@@ -62,7 +62,9 @@ type Pool struct {
 	Mode         relay.Mode
 	Share        string // role | map | identity
 	Limits       pool.Limits
+	ResetAlways  bool // transaction mode: DISCARD ALL after every transaction
 	ResetTimeout time.Duration
+	Prepared     int // statements a server connection holds for clients in transaction mode
 }
 
 // Snapshot is all that a reload replaces in one step. It never changes.
@@ -83,11 +85,13 @@ type Server struct {
 	live  *liveSessions
 	keys  *cancelKeys
 
-	snapshot   atomic.Pointer[Snapshot]
-	serverIDs  atomic.Uint64
-	stopping   atomic.Bool
-	sessions   sync.WaitGroup // one per accepted connection
-	servers    sync.WaitGroup // one per server connection
+	statements *relay.Statements
+
+	snapshot  atomic.Pointer[Snapshot]
+	serverIDs atomic.Uint64
+	stopping  atomic.Bool
+	sessions  sync.WaitGroup // one per accepted connection
+	servers   sync.WaitGroup // one per server connection
 }
 
 // door is a listener at work.
@@ -107,7 +111,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	if cfg.SetupTimeout == 0 {
 		cfg.SetupTimeout = 10 * time.Second
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys()}
+	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements()}
 	for i := range cfg.Listeners {
 		l := cfg.Listeners[i]
 		if first.Trust[l.Name] == nil {

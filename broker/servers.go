@@ -55,7 +55,7 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (*relay.Server, error) 
 	cfg := relay.ServerConfig{
 		ID: s.serverIDs.Add(1), Conn: conn.Net, PID: conn.PID, Params: conn.Params, Addr: conn.Addr,
 		CertSerial: conn.CertSerial, CertNotAfter: conn.CertNotAfter, Connect: time.Since(began),
-		Ended: s.servers.Done,
+		PreparedStatements: up.Pool.Prepared, Ended: s.servers.Done,
 	}
 	if len(conn.Secret) > 0 {
 		cfg.Cancel = conn.Cancel

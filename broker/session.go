@@ -96,11 +96,11 @@ func (s *session) login() (stage string, _ *login, err error) {
 	if stage, err := s.decide(); err != nil {
 		return stage, nil, err
 	}
-	server, lease, err := s.acquire()
+	lease, err := s.firstLease()
 	if err != nil {
 		return stagePool, nil, err
 	}
-	opened, err := s.open(server, lease, settings)
+	opened, err := s.open(lease, settings)
 	if err != nil {
 		lease.Destroy()
 		return stagePool, nil, err
@@ -108,33 +108,38 @@ func (s *session) login() (stage string, _ *login, err error) {
 	return "", opened, nil
 }
 
-// acquire leases the server connection that the session begins with.
-func (s *session) acquire() (*relay.Server, relay.Lease, error) {
+// firstLease gets the server connection that the session begins with.
+func (s *session) firstLease() (relay.Lease, error) {
 	began := time.Now()
+	lease, err := s.acquire(s.ctx)
+	s.setup.Queue = time.Since(began)
+	return lease, err
+}
+
+// acquire waits for a server connection of the pool that the session was granted.
+func (s *session) acquire(ctx context.Context) (relay.Lease, error) {
 	request, err := s.server.poolRequest(s)
 	if err != nil {
-		return nil, relay.Lease{}, err
+		return relay.Lease{}, err
 	}
-	lease, err := s.server.pools.Acquire(s.ctx, request)
-	s.setup.Queue = time.Since(began)
-	if err != nil {
-		if ended := s.endedBy(); ended != nil {
-			return nil, relay.Lease{}, endError(ended)
-		}
-		return nil, relay.Lease{}, err
+	lease, err := s.server.pools.Acquire(ctx, request)
+	if ended := s.endedBy(); err != nil && ended != nil {
+		err = endError(ended)
 	}
-	return lease.Server(), lease, nil
+	return lease, err
 }
 
 // open applies the session's settings, records the access, and welcomes the client.
-func (s *session) open(server *relay.Server, lease relay.Lease, settings []pgwire.Param) (*login, error) {
-	if err := s.prepare(server, settings); err != nil {
+func (s *session) open(lease relay.Lease, settings []pgwire.Param) (*login, error) {
+	server := lease.Server()
+	profile, err := s.prepare(server, settings)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.server.cfg.Audit.Write(s.ctx, s.openRecord(server)); err != nil {
+	if err := s.server.cfg.Audit.Write(s.ctx, s.openRecord(server, lease.Fresh())); err != nil {
 		return nil, errAuditDown(err)
 	}
-	key := s.server.keys.add(s, server.PID, s.client.Startup.Version)
+	key := s.server.keys.add(s, s.shownPID(server), s.client.Startup.Version)
 	if err := s.confirm(); err != nil {
 		s.server.keys.remove(s, key.PID)
 		return nil, err
@@ -144,39 +149,45 @@ func (s *session) open(server *relay.Server, lease relay.Lease, settings []pgwir
 		s.close(relay.Result{End: relay.End{Reason: relay.ClientClosed}})
 		return nil, errAbandoned
 	}
-	return &login{relay: s.attach(server, lease), key: key}, nil
+	return &login{relay: s.attach(lease, profile), key: key}, nil
+}
+
+// shownPID is the process id that the client is told: its server's in session mode, where the two
+// stay together; 0, for one of our own, in transaction mode (W71).
+func (s *session) shownPID(server *relay.Server) uint32 {
+	if s.mode() == relay.SessionMode {
+		return server.PID
+	}
+	return 0
 }
 
 // errAbandoned is a client that left before it was welcomed: there is nobody to tell.
 var errAbandoned = errors.New("client left during login")
 
 // prepare makes the server connection the client's: its start-up settings, then the map's (W13, W51).
-func (s *session) prepare(server *relay.Server, settings []pgwire.Param) error {
+func (s *session) prepare(server *relay.Server, settings []pgwire.Param) (*relay.Profile, error) {
 	for _, p := range s.decided.Load().grant.Session.Settings {
 		settings = append(settings, pgwire.Param(p))
 	}
-	sql := setConfig(settings)
-	if sql == "" {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.server.cfg.SetupTimeout)
 	defer cancel()
-	reply, err := server.Exec(ctx, sql)
+	profile, reply, err := server.Adopt(ctx, settings)
 	if err != nil {
-		return &refusal{code: pgwire.ConnectionFailure, reason: "upstream_closed", public: "server connection lost", cause: err}
+		return nil, &refusal{code: pgwire.ConnectionFailure, reason: "upstream_closed", public: "server connection lost", cause: err}
 	}
 	if reply.Error != nil {
-		return &refusal{code: reply.Error.Code, reason: "startup_parameter", public: reply.Error.Message}
+		return nil, &refusal{code: reply.Error.Code, reason: "startup_parameter", public: reply.Error.Message}
 	}
-	return nil
+	return profile, nil
 }
 
-// attach hands the client and the server connection to the relay.
-func (s *session) attach(server *relay.Server, lease relay.Lease) *relay.Session {
+// attach hands the client and its first server connection to the relay.
+func (s *session) attach(lease relay.Lease, profile *relay.Profile) *relay.Session {
 	d := s.decided.Load()
 	up := d.snapshot.Upstreams[d.grant.Upstream]
 	r := relay.New(relay.Config{
-		Client: s.client.Conn, Mode: s.mode(), Server: server, Lease: lease,
+		Client: s.client.Conn, Mode: s.mode(), Server: lease.Server(), Lease: lease, Profile: profile,
+		Acquire: s.acquire, Statements: s.server.statements, ResetAlways: up.Pool.ResetAlways,
 		ResetTimeout: up.Pool.ResetTimeout, CancelTimeout: up.CancelTimeout,
 	})
 	s.mu.Lock()

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"strings"
-
 	"github.com/pgsignet/pgsignet/pgwire"
 )
 
@@ -35,35 +33,4 @@ func startupSettings(s *pgwire.Startup) ([]pgwire.Param, error) {
 		}
 	}
 	return settings, nil
-}
-
-// setConfig returns the statement that applies settings to a session, or "" when there are none.
-// Names and values are literals, never syntax (W49).
-func setConfig(settings []pgwire.Param) string {
-	if len(settings) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("SELECT ")
-	for i, p := range settings {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString("pg_catalog.set_config(")
-		b.WriteString(quoteLiteral(p.Name))
-		b.WriteString(", ")
-		b.WriteString(quoteLiteral(p.Value))
-		b.WriteString(", false)")
-	}
-	return b.String()
-}
-
-// quoteLiteral returns s as an SQL string literal that reads the same whatever
-// standard_conforming_strings is, as PostgreSQL's quote_literal does.
-func quoteLiteral(s string) string {
-	quoted := strings.ReplaceAll(s, "'", "''")
-	if strings.Contains(s, `\`) {
-		return ` E'` + strings.ReplaceAll(quoted, `\`, `\\`) + `'`
-	}
-	return `'` + quoted + `'`
 }

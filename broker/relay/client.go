@@ -1,103 +1,37 @@
 package relay
 
 import (
+	"context"
 	"errors"
-	"net"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
 
-// clientBuffer is what is read from a client at a time. A parked client has none.
-const clientBuffer = 16 << 10
-
-var clientBuffers = sync.Pool{New: func() any { return new([clientBuffer]byte) }}
-
-// reader takes a client's bytes apart into messages. While it waits between messages it holds no
-// buffer but the bytes of one header.
-type reader struct {
-	conn   net.Conn
-	park   [headerSize]byte
-	buf    *[clientBuffer]byte
-	have   int // bytes in buf that are not yet taken apart: an incomplete header
-	remain int // bytes of the current message still to come
-	total  atomic.Int64
+// shown is an error that may be shown to a client.
+type shown interface {
+	error
+	SQLState() string
+	Reason() string
+	Public() string
 }
 
-// inside says whether a message has begun to arrive and has not ended.
-func (r *reader) inside() bool { return r.remain > 0 || r.have > 0 }
-
-// next waits for bytes and returns what has arrived, what was kept first. The bytes are valid until
-// the next call.
-func (r *reader) next() ([]byte, error) {
-	if r.buf == nil {
-		if done, err := r.unpark(); done || err != nil {
-			return r.held(), err
-		}
-	}
-	n, err := r.conn.Read(r.buf[r.have:])
-	r.total.Add(int64(n))
-	r.have += n
-	return r.held(), err
-}
-
-// unpark waits for a header without a buffer, then takes one. done is set when the message is the
-// header alone: reading on could wait for what the client does not owe.
-func (r *reader) unpark() (done bool, err error) {
-	n, err := r.conn.Read(r.park[:])
-	if n == 0 {
-		return true, err
-	}
-	r.total.Add(int64(n))
-	r.buf = clientBuffers.Get().(*[clientBuffer]byte)
-	r.have = copy(r.buf[:], r.park[:n])
-	_, length := pgwire.Header(r.buf[:])
-	return n == headerSize && length == 4, err
-}
-
-// held returns the bytes that have arrived and are not taken apart.
-func (r *reader) held() []byte {
-	if r.buf == nil {
-		return nil
-	}
-	return r.buf[:r.have]
-}
-
-// keep holds back the last n bytes of what next returned: an incomplete header. With none, and
-// between messages, the buffer goes back to where it came from.
-func (r *reader) keep(n int) {
-	r.have = copy(r.buf[:], r.buf[r.have-n:r.have])
-	if r.have == 0 && r.remain == 0 {
-		r.release()
-	}
-}
-
-func (r *reader) release() {
-	if r.buf != nil {
-		clientBuffers.Put(r.buf)
-		r.buf = nil
-	}
-}
+// errGoodbye is a client's Terminate.
+var errGoodbye = errors.New("client said goodbye")
 
 // serve is the client's half of the relay: it reads requests, accounts for them and writes them to
-// the server. It returns how the client's side ended.
+// a server connection. It returns how the client's side ended.
 func (s *Session) serve() End {
 	defer s.in.release()
 	for {
 		b, err := s.in.next()
 		if len(b) > 0 {
-			terminate, fault := s.request(b)
-			if fault != nil {
+			if fault := s.request(b); fault != nil {
 				return s.faulty(fault)
-			}
-			if terminate {
-				return s.terminated()
 			}
 		}
 		if err != nil {
-			return s.readFailed()
+			return s.ended(End{Reason: ClientClosed})
 		}
 		if e := s.end.Load(); e != nil {
 			return *e
@@ -105,32 +39,206 @@ func (s *Session) serve() End {
 	}
 }
 
-// request takes one read's worth of messages to the server in one write. terminate is set when the
-// client said goodbye.
-func (s *Session) request(b []byte) (terminate bool, err error) {
-	server := s.held()
-	if server == nil {
-		return false, ErrServerLost
+// request serves one read's worth of messages. What a connection is held for goes out in one write.
+func (s *Session) request(b []byte) error {
+	now := time.Now()
+	s.clocks.lastActive.Store(now.UnixNano())
+	for len(b) > 0 {
+		switch server := s.heldServer(); {
+		case s.rejecting:
+			b = s.rejectRest(b)
+		case server == nil:
+			if b = s.dropLate(b); len(b) == 0 {
+				break
+			}
+			if b[0] == pgwire.MsgTerminate {
+				s.in.have = 0 // nothing behind it counts
+				return errGoodbye
+			}
+			if err := s.lease(); err != nil {
+				if err = s.reject(b[0], err); err != nil {
+					return err
+				}
+			}
+		default:
+			held, want, err := s.forward(server, b, now)
+			if err != nil {
+				return err
+			}
+			if held < 0 {
+				continue // the connection was released before anything was sent
+			}
+			s.in.keep(held, want)
+			return nil
+		}
 	}
-	now := time.Now().UnixNano()
-	s.clocks.lastActive.Store(now)
-	forward, held, terminate, err := s.account(server, b, now)
-	if len(forward) > 0 {
-		if _, werr := server.Conn.Write(forward); werr != nil && err == nil {
+	s.in.keep(len(b), 0)
+	return nil
+}
+
+// heldServer is the server connection that the session holds, if it still does.
+func (s *Session) heldServer() *Server {
+	server := s.held()
+	if server == nil || !server.heldBy(s) {
+		return nil
+	}
+	return server
+}
+
+// forward accounts for the messages in b and sends them. held is how many bytes at the end are the
+// front of a message of which want are needed; it is -1 when the session does not hold the
+// connection any more, and nothing was done.
+func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want int, err error) {
+	s.box.reset()
+	server.mu.Lock()
+	if server.session != s || server.lost != nil {
+		lost := server.lost
+		server.mu.Unlock()
+		if lost != nil {
+			return 0, 0, ErrServerLost
+		}
+		return -1, 0, nil
+	}
+	s.replay(server)
+	held, want, err = s.plan(server, b)
+	s.clocks.asked(&server.ledger, now.UnixNano())
+	server.partial = s.in.remain
+	server.writing = true
+	server.mu.Unlock()
+
+	if out := s.box.bytes(); len(out) > 0 {
+		if _, werr := server.Conn.Write(out); werr != nil && err == nil {
 			err = ErrServerLost
 		}
 	}
-	s.in.keep(held)
-	return terminate, err
+	s.box.shrink()
+	server.wrote()
+	return held, want, err
 }
 
-// account records the messages in b with the server's ledger before their bytes are sent. It
-// returns what to forward and how many bytes at the end are an incomplete header.
-func (s *Session) account(server *Server, b []byte, now int64) (forward []byte, held int, terminate bool, err error) {
-	server.mu.Lock()
-	defer server.mu.Unlock()
-	defer func() { s.clocks.asked(&server.ledger, now) }()
-	all := b
+// plan records the messages in b with the server's ledger, before their bytes are sent, and puts
+// what is to be sent into the outbox. Called with the server's mu.
+func (s *Session) plan(server *Server, b []byte) (held, want int, err error) {
+	for len(b) > 0 {
+		if s.in.remain > 0 {
+			n := min(s.in.remain, len(b))
+			s.in.remain -= n
+			if !s.in.drop {
+				s.box.add(b[:n])
+			}
+			b = b[n:]
+			continue
+		}
+		if len(b) < headerSize {
+			return len(b), headerSize, nil
+		}
+		typ, length, err := pgwire.ClientHeader(b)
+		if err != nil {
+			return 0, 0, err
+		}
+		if typ == pgwire.MsgTerminate {
+			s.in.have = 0 // nothing behind it counts
+			return 0, 0, errGoodbye
+		}
+		total := length + 1
+		if need := s.need(typ, b, total); len(b) < need {
+			return len(b), need, nil
+		}
+		n := min(total, len(b))
+		if err := s.message(server, typ, b[:n], total); err != nil {
+			return 0, 0, err
+		}
+		s.in.remain, s.in.drop = total-n, false
+		b = b[n:]
+	}
+	return 0, 0, nil
+}
+
+// need is how many bytes of a message must be there before it is accounted for.
+func (s *Session) need(typ byte, b []byte, total int) int {
+	if s.cfg.Mode == SessionMode {
+		if typ == pgwire.MsgDescribe {
+			return min(total, headerSize+1)
+		}
+		return headerSize
+	}
+	switch typ {
+	case pgwire.MsgDescribe, pgwire.MsgClose:
+		return total
+	case pgwire.MsgQuery, pgwire.MsgParse:
+		return min(total, inspectLimit)
+	case pgwire.MsgBind:
+		return namesEnd(b, total)
+	}
+	return headerSize
+}
+
+// namesEnd is how many bytes of a Bind hold its two names: those that are there already when the
+// names are complete, else as many as the message has, within inspectLimit.
+func namesEnd(b []byte, total int) int {
+	seen := 0
+	for i := headerSize; i < min(len(b), total); i++ {
+		if b[i] == 0 {
+			if seen++; seen == 2 {
+				return i + 1
+			}
+		}
+	}
+	return min(total, inspectLimit)
+}
+
+// message accounts for one message and puts what the server shall read of it into the outbox.
+func (s *Session) message(server *Server, typ byte, msg []byte, total int) error {
+	switch typ {
+	case pgwire.MsgQuery, pgwire.MsgFunctionCall, pgwire.MsgExecute:
+		s.statements.Add(1)
+	}
+	if s.cfg.Mode == SessionMode {
+		return s.pass(server, msg)
+	}
+	switch typ {
+	case pgwire.MsgQuery:
+		return s.query(server, msg, total)
+	case pgwire.MsgParse:
+		return s.parse(server, msg, total)
+	case pgwire.MsgBind:
+		return s.bind(server, msg, total)
+	case pgwire.MsgDescribe:
+		return s.describe(server, msg)
+	case pgwire.MsgClose:
+		return s.closeName(server, msg)
+	}
+	if err := s.pass(server, msg); err != nil {
+		return err
+	}
+	if typ == pgwire.MsgSync && server.ledger.doubt == unsure {
+		s.fence(server)
+	}
+	return nil
+}
+
+// pass relays a message as it is.
+func (s *Session) pass(server *Server, msg []byte) error {
+	var sub byte
+	if len(msg) > headerSize {
+		sub = msg[headerSize]
+	}
+	server.ledger.sent(msg[0], sub, fromClient, nil)
+	s.box.add(msg)
+	return nil
+}
+
+// fence asks the server for a CloseComplete that tells how many answers are still the client's
+// (W57).
+func (s *Session) fence(server *Server) {
+	server.ledger.raiseFence()
+	out := pgwire.AppendClose(s.box.room(), 'S', server.unusedName())
+	s.box.put(pgwire.AppendEmpty(out, pgwire.MsgSync))
+}
+
+// dropLate drops what a client that holds no connection may still send of a COPY that has failed:
+// nobody waits for it (W58).
+func (s *Session) dropLate(b []byte) []byte {
 	for len(b) > 0 {
 		if s.in.remain > 0 {
 			n := min(s.in.remain, len(b))
@@ -138,76 +246,143 @@ func (s *Session) account(server *Server, b []byte, now int64) (forward []byte, 
 			b = b[n:]
 			continue
 		}
-		// Describe is accounted by the first byte of its body.
-		if len(b) < headerSize || (b[0] == pgwire.MsgDescribe && len(b) < headerSize+1) {
-			return all[:len(all)-len(b)], len(b), false, nil
+		if len(b) < headerSize {
+			return b
 		}
 		typ, length, err := pgwire.ClientHeader(b)
 		if err != nil {
-			return all[:len(all)-len(b)], 0, false, err
+			return b
 		}
-		if typ == pgwire.MsgTerminate {
-			return all[:len(all)-len(b)], 0, true, nil
+		switch typ {
+		case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail, pgwire.MsgFlush:
+			s.in.remain, s.in.drop = length+1, true
+		default:
+			return b
 		}
-		var sub byte
-		if len(b) > headerSize {
-			sub = b[headerSize]
+	}
+	return b
+}
+
+// lease waits for a server connection and takes it.
+func (s *Session) lease() error {
+	for {
+		ctx, stop := context.WithCancelCause(s.ctx)
+		s.mu.Lock()
+		s.waiting = stop
+		s.mu.Unlock()
+		lease, err := s.cfg.Acquire(ctx)
+		s.mu.Lock()
+		s.waiting = nil
+		s.mu.Unlock()
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = cause
 		}
-		server.ledger.sent(typ, sub, fromClient, nil)
-		s.count(typ)
+		stop(nil)
+		if err != nil {
+			return err
+		}
+		server := lease.Server()
+		news, ok := server.link(s, lease)
+		if !ok {
+			lease.Destroy() // it ended on the way: nothing was sent, the next one serves
+			continue
+		}
+		s.mu.Lock()
+		s.server = server
+		s.mu.Unlock()
+		if len(news) > 0 {
+			return s.out.send(news)
+		}
+		return nil
+	}
+}
+
+// reject answers the request that begins with a message of type typ, for which no server connection
+// could be had, with an error, and has the rest of it dropped (W23).
+func (s *Session) reject(typ byte, cause error) error {
+	if s.end.Load() != nil {
+		return cause
+	}
+	e, ok := errors.AsType[shown](cause)
+	if !ok {
+		return cause
+	}
+	s.errors.Add(1)
+	s.rejecting = true
+	s.rejectOne = typ == pgwire.MsgQuery || typ == pgwire.MsgFunctionCall
+	return s.out.send(pgwire.AppendError(nil, &pgwire.Error{
+		Severity: pgwire.Err, Code: e.SQLState(), Message: e.Public(), Slug: e.Reason(),
+	}))
+}
+
+// rejectRest drops the rest of a rejected request, a message or a batch up to its Sync, and then
+// tells the client that it may go on. It returns what belongs to the next request.
+func (s *Session) rejectRest(b []byte) []byte {
+	for len(b) > 0 {
+		if s.in.remain > 0 {
+			n := min(s.in.remain, len(b))
+			s.in.remain -= n
+			b = b[n:]
+			if s.in.remain > 0 || !s.rejectEnds {
+				continue
+			}
+			return s.rejected(b)
+		}
+		if len(b) < headerSize {
+			return b
+		}
+		typ, length, err := pgwire.ClientHeader(b)
+		if err != nil || typ == pgwire.MsgTerminate {
+			return s.rejected(b)
+		}
 		s.in.remain = length + 1
+		s.rejectEnds = s.rejectOne || typ == pgwire.MsgSync
 	}
-	return all, 0, false, nil
+	return b
 }
 
-// count counts statements: simple queries, function calls and executions.
-func (s *Session) count(typ byte) {
-	switch typ {
-	case pgwire.MsgQuery, pgwire.MsgFunctionCall, pgwire.MsgExecute:
-		s.statements.Add(1)
+func (s *Session) rejected(b []byte) []byte {
+	s.rejecting, s.rejectOne, s.rejectEnds = false, false, false
+	if err := s.out.send(pgwire.AppendReadyForQuery(nil, 'I')); err != nil {
+		s.clientLost(err)
 	}
-}
-
-// held is the server connection that the session holds, if any.
-func (s *Session) held() *Server {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.server
+	return b
 }
 
 // terminated serves a client that has said goodbye: what it sent before is still answered (W82).
 func (s *Session) terminated() End {
-	if server := s.held(); server != nil {
+	if server := s.heldServer(); server != nil {
 		s.awaitQuiet(server)
 	}
-	if e := s.end.Load(); e != nil {
-		return *e
-	}
-	return End{Reason: ClientTerminated}
+	return s.ended(End{Reason: ClientTerminated})
 }
 
-// readFailed classifies the end of the client's stream.
-func (s *Session) readFailed() End {
+// ended returns the cause that was decided elsewhere, if any, else the one found here.
+func (s *Session) ended(found End) End {
 	if e := s.end.Load(); e != nil {
 		return *e
 	}
-	return End{Reason: ClientClosed}
+	return found
 }
 
 // faulty classifies a request that could not be relayed.
 func (s *Session) faulty(err error) End {
-	if e := s.end.Load(); e != nil {
-		return *e
-	}
-	if errors.Is(err, ErrServerLost) {
-		return End{Reason: UpstreamClosed, Tell: &pgwire.Error{
-			Severity: pgwire.Fatal, Code: pgwire.ConnectionFailure,
-			Message: "server connection lost", Slug: string(UpstreamClosed),
-		}}
+	switch {
+	case errors.Is(err, errGoodbye):
+		return s.terminated()
+	case errors.Is(err, ErrServerLost):
+		return s.ended(End{Reason: UpstreamClosed, Tell: serverLostError()})
 	}
 	e := End{Reason: ProtocolError}
 	if tell, ok := errors.AsType[*pgwire.Error](err); ok {
 		e.Tell = tell
 	}
-	return e
+	return s.ended(e)
+}
+
+func serverLostError() *pgwire.Error {
+	return &pgwire.Error{
+		Severity: pgwire.Fatal, Code: pgwire.ConnectionFailure,
+		Message: "server connection lost", Slug: string(UpstreamClosed),
+	}
 }

@@ -72,6 +72,8 @@ type ledger struct {
 	cut   bool   // CopyDone or CopyFail was sent since the CopyInResponse
 	maybe int    // Syncs that CopyIn may have eaten
 	doubt doubt  // whether an aborted COPY ate a Sync is unknown (W57)
+
+	dropped []*note // what an error has cancelled, for the owner to undo, oldest first
 }
 
 // doubt is what is known after an aborted COPY that may have eaten a Sync.
@@ -270,7 +272,9 @@ func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 	l.copy, l.cut, l.maybe = copyNone, false, 0
 	if eaten {
 		l.doubt, l.skip = unsure, false
-		l.fifo.clear()
+		for !l.fifo.empty() {
+			l.drop()
+		}
 		return head, true, nil
 	}
 	if !ok {
@@ -288,8 +292,16 @@ func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 		if t.kind == kindSync {
 			return head, true, nil
 		}
-		l.fifo.pop()
+		l.drop()
 	}
+}
+
+// drop cancels the oldest request: it gets no reply.
+func (l *ledger) drop() {
+	if t, _ := l.fifo.head(); t.note != nil {
+		l.dropped = append(l.dropped, t.note)
+	}
+	l.fifo.pop()
 }
 
 // ready applies a ReadyForQuery.
@@ -313,6 +325,17 @@ func (l *ledger) quiet() bool {
 // clean says whether the connection is quiet and outside a transaction: the only state in which it
 // may change hands.
 func (l *ledger) clean() bool { return l.quiet() && l.tx == 'I' }
+
+// owesReady says whether a ReadyForQuery is outstanding: what is sent now runs in a transaction
+// whose state is not known yet.
+func (l *ledger) owesReady() bool {
+	for i := range l.fifo.size {
+		if l.fifo.buf[(l.fifo.at+i)%len(l.fifo.buf)].ownsReady() {
+			return true
+		}
+	}
+	return false
+}
 
 // busy says whether the server is, or may be, working for the client.
 func (l *ledger) busy() bool { return !l.fifo.empty() || l.copy != copyNone || l.doubt != certain }
@@ -353,12 +376,6 @@ func (r *ring) pop() {
 	r.buf[r.at] = token{}
 	r.at = (r.at + 1) % len(r.buf)
 	r.size--
-}
-
-func (r *ring) clear() {
-	for r.size > 0 {
-		r.pop()
-	}
 }
 
 // removeSyncs takes out the client's Syncs with after < seq <= limit and returns how many.

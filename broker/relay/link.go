@@ -1,28 +1,56 @@
 package relay
 
-// link gives the connection to a session, whose caller holds the lease. It says no when the
-// connection has ended meanwhile.
-func (s *Server) link(session *Session) bool {
+import (
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// link gives the connection to a session with its lease. ok is false when the connection has ended
+// meanwhile. news are the ParameterStatus messages that the client must read first (W48).
+func (s *Server) link(session *Session, lease Lease) (news []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lost != nil {
-		return false
+		return nil, false
 	}
-	s.session, s.phase = session, phaseLinked
+	s.session, s.lease, s.phase = session, lease, phaseLinked
 	s.Sessions.Add(1)
-	return true
+	if session.cfg.Mode == TransactionMode {
+		news = s.tell(session)
+	}
+	return news, true
 }
 
 // unlink takes the connection from a session if it is quiet and no cancel request is under way, so
 // that it may be reset and serve somebody else. Otherwise it changes nothing and says no.
-func (s *Server) unlink(session *Session) bool {
+func (s *Server) unlink(session *Session) (Lease, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session != session || s.lost != nil || !s.ledger.quiet() || s.cancels > 0 {
-		return false
+	if s.session != session || s.lost != nil || !s.ledger.quiet() || s.cancels > 0 || s.partial > 0 || s.pins&lasting != 0 {
+		return Lease{}, false
 	}
-	s.session = nil
-	return true
+	lease := s.lease
+	s.session, s.lease = nil, Lease{}
+	return lease, true
+}
+
+// seize takes the connection and its lease from a session in whatever state it is, to be closed. ok
+// is false when the session does not hold it.
+func (s *Server) seize(session *Session) (lease Lease, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != session {
+		return Lease{}, false
+	}
+	lease = s.lease
+	s.session, s.lease, s.phase = nil, Lease{}, phaseClosed
+	return lease, true
+}
+
+// heldBy says whether the session holds the connection.
+func (s *Server) heldBy(session *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session == session
 }
 
 // clean says whether the session holds the connection at a transaction boundary.
@@ -55,4 +83,60 @@ func (s *Session) awaitQuiet(server *Server) {
 			return
 		}
 	}
+}
+
+// replay puts ahead of the client's requests what makes the connection fit for the session: its
+// settings, when somebody else's hold there or a RESET has taken them back. Only at a boundary;
+// called with the server's mu (W46-W51).
+func (s *Session) replay(server *Server) {
+	if !server.ledger.clean() {
+		return
+	}
+	sql := server.replaySQL(s)
+	if len(sql) == 0 {
+		return
+	}
+	server.applied = s.static
+	server.prepared.unnamed = nil // a Query ends it
+	server.ledger.sent(pgwire.MsgQuery, 0, fromBroker, &note{mustSucceed: true})
+	s.box.put(pgwire.AppendQuery(s.box.room(), string(sql)))
+}
+
+// learn notes the value of a parameter that the client is about to read, and says no when it knows
+// that value already.
+func (s *Session) learn(name, value string) bool {
+	if seen, ok := s.seen.get(name); ok && seen == value && s.cfg.Mode == TransactionMode {
+		return false
+	}
+	s.seen.set(name, value)
+	return true
+}
+
+// settled takes over, at the end of a transaction, the settings that the client has changed in it
+// (W46). Called with the server's mu.
+func (s *Session) settled(server *Server) {
+	if !server.changed && !server.resetSeen {
+		return
+	}
+	for _, name := range replayable {
+		now, ok := server.params.get(name)
+		if !ok {
+			continue
+		}
+		base, _ := server.base.get(name)
+		want, wanted := s.wanted.get(name)
+		start, started := s.cfg.Profile.wanted.get(name)
+		switch {
+		case server.resetSeen && now == base && started:
+			s.wanted.set(name, start)
+		case server.resetSeen && now == base:
+			s.wanted.remove(name)
+		case wanted && now != want, !wanted && now != base:
+			s.wanted.set(name, now)
+		}
+	}
+	if server.resetSeen {
+		s.static = s.cfg.Profile.static
+	}
+	server.changed, server.resetSeen = false, false
 }

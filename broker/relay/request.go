@@ -8,13 +8,32 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
-// note is what a reply means beyond its place in the queue: for a request of the broker's own, where
-// its answer goes.
+// note is what a reply means beyond its place in the queue.
 type note struct {
+	// For a request of the broker's own: where its answer goes.
 	reply *Reply
 	done  chan struct{} // closed when the reply is complete or the connection lost; nil: nobody waits
+
+	// For a request that concerns prepared statements; see action.
+	action  action
+	session *Session
+	name    string // the client's
+	st      *statement
+	added   bool // st was entered as prepared on the server
+	removed bool // st was taken out, because a Close of it was sent
+	saved   map[string]named
+
+	// For a statement that changes state if it succeeds.
+	unpins sqllex.Flags
+	set    *setting
+
+	refusal *pgwire.Error // action refused: what the client reads
+
+	mustSucceed bool // a replay: without it the requests behind it would run with wrong settings
+	failed      bool // the server has answered with an error
 }
 
 // Reply is the answer to a request of the broker's own.
@@ -28,7 +47,7 @@ type Reply struct {
 
 // collect takes one message of the reply; complete is set with its last one.
 func (n *note) collect(typ, status byte, body []byte, complete bool) {
-	if n == nil {
+	if n == nil || n.reply == nil {
 		return
 	}
 	switch typ {
@@ -50,6 +69,9 @@ func (n *note) collect(typ, status byte, body []byte, complete bool) {
 
 // fail ends the wait for a reply that will never come.
 func (n *note) fail(cause error) {
+	if n.reply == nil {
+		return
+	}
 	n.reply.lost = cause
 	if n.done != nil {
 		close(n.done)
@@ -140,6 +162,8 @@ func (s *Server) endReset() error {
 		return errReset // lose destroys the lease
 	}
 	s.lease, s.resetNote, s.phase = Lease{}, nil, phaseIdle
+	s.pins, s.unpins, s.dirty, s.applied, s.resetSeen = 0, 0, false, nil, false
+	s.prepared.clear()
 	held := s.cancels > 0
 	if held {
 		s.lease, s.phase = lease, phaseHeld
@@ -196,7 +220,7 @@ func (s *Server) cancelled(err error) {
 		s.lastUse.Store(time.Now().UnixNano())
 		lease.Release()
 	case session != nil:
-		session.boundary(s)
+		s.settle()
 	}
 }
 

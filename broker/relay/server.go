@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
 // serverBuffer is what one server connection reads at a time; messages that the relay must decode
@@ -42,6 +43,9 @@ type ServerConfig struct {
 	// Cancel asks the server to cancel what this connection runs; it returns when the server has
 	// taken notice (EOF). Nil when the server gave no key.
 	Cancel func(ctx context.Context) error
+	// PreparedStatements is how many statements the connection holds at most for clients in
+	// transaction mode; 0 is no limit.
+	PreparedStatements int
 	// Ended is called once, when the reader has ended and nothing of the connection is left.
 	Ended func()
 }
@@ -73,6 +77,20 @@ type Server struct {
 
 	resetNote *note // the reply that a reset waits for
 
+	partial    int  // bytes of a client's message that are not forwarded yet
+	writing    bool // the client's half is writing to the server
+	forwarding bool // the reader is writing to the client
+
+	// State that a client has left on the connection, in transaction mode.
+	base      paramSet     // reported parameters as a fresh login has them
+	applied   *settingSet  // of settings that are not reported
+	resetSeen bool         // the client has reset settings since the last boundary
+	changed   bool         // a parameter was reported since the last boundary
+	pins      sqllex.Flags // why it stays with its client
+	unpins    sqllex.Flags // pins that end when the transaction commits
+	dirty     bool         // DISCARD ALL before anybody else
+	prepared  prepared
+
 	closing  atomic.Bool
 	lastUse  atomic.Int64 // unix nanoseconds of the last release
 	Sessions atomic.Int64 // sessions served; for console and audit
@@ -95,6 +113,8 @@ func NewServer(cfg ServerConfig) *Server {
 	s := &Server{ServerConfig: cfg, buf: make([]byte, serverBuffer)}
 	s.ledger.tx = 'I'
 	s.params.load(cfg.Params)
+	s.base.load(cfg.Params)
+	s.prepared.limit = cfg.PreparedStatements
 	go s.read()
 	return s
 }
@@ -162,8 +182,10 @@ func (s *Server) take(b []byte) error {
 	if !s.drop {
 		partial = s.remain
 	}
+	s.forwarding = session != nil && !s.spans.empty()
+	forwarding := s.forwarding
 	s.mu.Unlock()
-	if session != nil && !s.spans.empty() {
+	if forwarding {
 		session.out.forward(s.spans.list, partial, session)
 	}
 	s.held = copy(s.buf, b[len(b)-held:])
@@ -199,12 +221,15 @@ func (s *Server) scan(b []byte) (held int, err error) {
 			return len(b), nil
 		}
 		n := min(total, len(b))
-		forward, err := s.message(b[0], b[headerSize:n], whole)
+		v, err := s.message(b[0], b[headerSize:n], whole)
 		if err != nil {
 			return 0, err
 		}
-		s.drop = !forward
-		if forward {
+		s.drop = !v.forward || v.instead != nil
+		switch {
+		case v.instead != nil:
+			s.spans.add(v.instead)
+		case v.forward:
 			s.spans.add(b[:n])
 		}
 		s.remain = total - n
@@ -225,22 +250,31 @@ func (s *Server) mustSee(typ byte) bool {
 	return false
 }
 
-// message accounts for one message and says whether the client gets it. Called with mu.
-func (s *Server) message(typ byte, body []byte, whole bool) (forward bool, err error) {
+// verdict is what becomes of a server's message.
+type verdict struct {
+	forward bool
+	instead []byte // forwarded in its place, when not nil
+}
+
+// message accounts for one message and says what the client gets of it. Called with mu.
+func (s *Server) message(typ byte, body []byte, whole bool) (v verdict, err error) {
 	switch typ {
-	case 'N':
-		return s.forClient(), nil
-	case 'S':
-		return s.parameter(body, whole)
-	case 'A':
-		return s.notification()
-	case 'K', 'R', 'v':
-		return false, fmt.Errorf("%w: %q after login", errUnexpected, typ)
+	case pgwire.MsgNoticeResponse:
+		v.forward = s.forClient()
+		return v, nil
+	case pgwire.MsgParameterStatus:
+		v.forward, err = s.parameter(body, whole)
+		return v, err
+	case pgwire.MsgNotification:
+		v.forward, err = s.notification()
+		return v, err
+	case pgwire.MsgBackendKeyData, pgwire.MsgAuthentication, pgwire.MsgNegotiateVersion:
+		return v, fmt.Errorf("%w: %q after login", errUnexpected, typ)
 	}
 	var status byte
-	if typ == 'Z' {
+	if typ == pgwire.MsgReadyForQuery {
 		if len(body) != 1 {
-			return false, fmt.Errorf("%w: ReadyForQuery of %d bytes", errUnexpected, len(body))
+			return v, fmt.Errorf("%w: ReadyForQuery of %d bytes", errUnexpected, len(body))
 		}
 		status = body[0]
 	}
@@ -248,7 +282,7 @@ func (s *Server) message(typ byte, body []byte, whole bool) (forward bool, err e
 }
 
 // reply accounts for a message that answers a request.
-func (s *Server) reply(typ, status byte, body []byte) (forward bool, err error) {
+func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 	fatal := false
 	if typ == pgwire.MsgErrorResponse {
 		if e := parseError(body); e.Severity == pgwire.Fatal || e.Severity == pgwire.Panic {
@@ -257,20 +291,71 @@ func (s *Server) reply(typ, status byte, body []byte) (forward bool, err error) 
 	}
 	head, done, err := s.ledger.received(typ, status)
 	if err != nil {
-		return false, err
+		return v, err
 	}
 	if fatal {
-		return s.session != nil, nil
+		return verdict{forward: s.session != nil}, nil
 	}
+	s.undoDropped()
 	if head.origin == fromBroker {
-		head.note.collect(typ, status, body, done)
-		return false, nil
+		return s.ownReply(typ, status, body, head, done)
 	}
 	if s.session == nil {
-		return false, fmt.Errorf("%w: %q on an idle connection", errUnexpected, typ)
+		return v, fmt.Errorf("%w: %q on an idle connection", errUnexpected, typ)
 	}
-	s.session.observe(&s.ledger, typ, status)
-	return true, nil
+	v.forward = true
+	if head.note != nil {
+		v.instead = s.noted(typ, body, head.note, done)
+	}
+	s.session.observe(s, typ, status, body, head)
+	return v, nil
+}
+
+// undoDropped takes back what was assumed of requests that an error has cancelled, the last first.
+func (s *Server) undoDropped() {
+	for i := len(s.ledger.dropped) - 1; i >= 0; i-- {
+		s.ledger.dropped[i].undo(s)
+		s.ledger.dropped[i] = nil
+	}
+	s.ledger.dropped = s.ledger.dropped[:0]
+}
+
+// ownReply takes a message that answers a request of the broker's own. The client sees nothing of
+// it, but for the failure of a Parse that its Bind needed (W36).
+func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) (v verdict, err error) {
+	n := head.note
+	if n == nil {
+		return v, nil
+	}
+	if typ == pgwire.MsgErrorResponse {
+		switch {
+		case n.action == replayed:
+			v.forward = s.session != nil
+		case n.mustSucceed:
+			return v, fmt.Errorf("replay of the session's settings: %w", parseError(body))
+		}
+	}
+	n.collect(typ, status, body, done)
+	return v, nil
+}
+
+// noted applies what a message means to the session's prepared statements and state, and returns
+// what the client reads instead of it, or nil.
+func (s *Server) noted(typ byte, body []byte, n *note, done bool) (instead []byte) {
+	switch {
+	case typ == pgwire.MsgErrorResponse:
+		n.failed = true
+		if n.action == deallocated || n.action == allGone {
+			n.undo(s) // a Query is not dropped by its error
+		}
+		return n.translate(body)
+	case n.action == standIn && typ == pgwire.MsgCloseComplete:
+		n.succeeded(s)
+		return pgwire.AppendEmpty(nil, pgwire.MsgParseComplete)
+	case done && !n.failed:
+		n.succeeded(s)
+	}
+	return nil
 }
 
 // forClient says whether an asynchronous message concerns the client: it holds the connection and
@@ -283,17 +368,22 @@ func (s *Server) forClient() bool {
 	return !ok || head.origin == fromClient
 }
 
-// parameter records a ParameterStatus.
+// parameter records a ParameterStatus and says whether the client gets it: when it holds the
+// connection, and knows another value (W46, W48).
 func (s *Server) parameter(body []byte, whole bool) (bool, error) {
 	name, value, ok := cutParameter(body)
 	if !ok || !whole {
 		return false, fmt.Errorf("%w: ParameterStatus of %d bytes", errUnexpected, len(body))
 	}
 	s.params.set(name, value)
+	if s.ledger.fifo.empty() {
+		s.base.set(name, value) // nobody asked: the server's configuration was reloaded
+	}
+	s.changed = true
 	if s.session == nil {
 		return false, nil
 	}
-	return s.session.parameter(name, value), nil
+	return s.session.learn(name, value), nil
 }
 
 // notification passes NotificationResponse to the client that listens. An idle connection that
@@ -305,21 +395,60 @@ func (s *Server) notification() (bool, error) {
 	return s.session != nil, nil
 }
 
-// settle acts on a boundary that the last read has brought.
+// settle acts on a boundary, if the connection has come to one: it ends a reset, or lets go of the
+// connection in transaction mode. The reader calls it after each read.
 func (s *Server) settle() error {
 	s.mu.Lock()
+	s.forwarding = false
+	return s.settleLocked()
+}
+
+// wrote is settle for the client's half, which has finished a write.
+func (s *Server) wrote() {
+	s.mu.Lock()
+	s.writing = false
+	if s.forwarding || s.phase != phaseLinked {
+		s.mu.Unlock()
+		return
+	}
+	s.settleLocked()
+}
+
+// settleLocked is called with mu, which it unlocks.
+func (s *Server) settleLocked() error {
+	session := s.session
 	switch {
 	case s.phase == phaseReset && s.ledger.fifo.empty():
 		return s.endReset() // unlocks
-	case s.phase == phaseLinked && s.session != nil && s.ledger.quiet():
-		session := s.session
+	case s.phase != phaseLinked || session == nil || !s.ledger.quiet():
 		s.mu.Unlock()
-		session.boundary(s)
+		return nil
+	case !s.releasable():
+		s.mu.Unlock()
 	default:
+		lease, dirty := s.lease, s.dirty || session.cfg.ResetAlways
+		s.session, s.lease, s.phase = nil, Lease{}, phaseIdle
 		s.mu.Unlock()
+		if dirty {
+			s.reset(lease, session.cfg.ResetTimeout)
+		} else {
+			s.lastUse.Store(time.Now().UnixNano())
+			lease.Release()
+		}
 	}
+	session.boundary(s)
 	return nil
 }
+
+// releasable says whether a quiet connection may serve somebody else now (section 2, Release).
+// Called with mu.
+func (s *Server) releasable() bool {
+	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.cancels == 0 &&
+		s.partial == 0 && !s.writing && !s.forwarding && s.lost == nil && s.session.end.Load() == nil
+}
+
+// unusedName is a name under which no statement was ever prepared.
+func (s *Server) unusedName() string { return "_pgsignet_none" }
 
 // lose ends the connection for good and tells whoever depends on it.
 func (s *Server) lose(cause error) {
@@ -338,7 +467,7 @@ func (s *Server) lose(cause error) {
 		n.fail(cause)
 	}
 	if session != nil {
-		session.serverLost(s, cause, fatal)
+		session.serverLost(fatal)
 		return
 	}
 	if orphan {

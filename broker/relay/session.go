@@ -36,9 +36,19 @@ func (m Mode) String() string {
 type Config struct {
 	Client net.Conn // TLS; nobody else reads from it
 	Mode   Mode
-	// Server and Lease are the connection that the session begins with, ready for queries.
-	Server *Server
-	Lease  Lease
+	// Server and Lease are the connection that the session begins with, which has adopted Profile
+	// and is ready for queries. In transaction mode it is released at once.
+	Server  *Server
+	Lease   Lease
+	Profile *Profile
+
+	// For transaction mode: where the next server connections come from, what all sessions of the
+	// process share, and whether a connection is reset after every transaction or only when it may
+	// have to be.
+	Acquire     func(ctx context.Context) (Lease, error)
+	Statements  *Statements
+	ResetAlways bool
+
 	// ResetTimeout bounds the reset of a connection after the session; CancelTimeout a cancel
 	// request sent because the session ended.
 	ResetTimeout  time.Duration
@@ -78,12 +88,23 @@ type Session struct {
 	out writer
 
 	// Owned by Run.
-	in  reader
-	ctx context.Context
+	in         reader
+	box        outbox
+	ctx        context.Context
+	rejecting  bool // a request is being dropped whose error the client has read
+	rejectOne  bool // it is a single message, not a batch
+	rejectEnds bool // the message that is being dropped is its last
 
-	mu     sync.Mutex // guards server and lease; never held over I/O
-	server *Server    // nil: none is held
-	lease  Lease
+	// Owned by Run while no connection is held; else guarded by that connection's mu.
+	seen, wanted paramSet
+	static       *settingSet
+	names        map[string]named // prepared statements
+	unnamed      *statement
+	pending      []setting // lone SETs of the batch under way
+
+	mu      sync.Mutex // guards server and waiting; never held over I/O
+	server  *Server    // the last that was leased; it may have been released
+	waiting context.CancelCauseFunc
 
 	end      atomic.Pointer[End]
 	draining atomic.Pointer[End]
@@ -96,13 +117,20 @@ type Session struct {
 
 // New returns a session that holds cfg.Server.
 func New(cfg Config) *Session {
-	s := &Session{cfg: cfg, server: cfg.Server, lease: cfg.Lease, quiet: make(chan struct{}, 1)}
+	s := &Session{cfg: cfg, server: cfg.Server, quiet: make(chan struct{}, 1), names: make(map[string]named)}
+	if cfg.Profile == nil {
+		s.cfg.Profile = &Profile{}
+	}
+	s.wanted.load(s.cfg.Profile.wanted.params)
+	s.static = s.cfg.Profile.static
+	s.seen.load(cfg.Server.Params())
 	s.out.conn = cfg.Client
 	s.in.conn = cfg.Client
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.clocks.lastActive.Store(time.Now().UnixNano())
-	if !s.server.link(s) {
-		s.serverLost(s.server, ErrServerLost, nil)
+	if _, ok := s.server.link(s, cfg.Lease); !ok {
+		cfg.Lease.Destroy()
+		s.serverLost(nil)
 	}
 	return s
 }
@@ -111,6 +139,7 @@ func New(cfg Config) *Session {
 // server connection, which it resets and releases.
 func (s *Session) Run() Result {
 	defer s.stop(nil)
+	s.cfg.Server.settle() // transaction mode: the first transaction leases its own
 	found := s.serve()
 	end := *s.finishWith(found)
 	s.leave()
@@ -145,6 +174,11 @@ func (s *Session) Drain(e End) {
 	}
 }
 
+// errCancelled is a request that was cancelled before a server connection was free.
+var errCancelled = &pgwire.Error{
+	Severity: pgwire.Err, Code: pgwire.QueryCanceled, Message: "canceling statement due to user request", Slug: "cancelled",
+}
+
 // past makes a blocked read or write return.
 var past = time.Unix(1, 0)
 
@@ -154,17 +188,24 @@ const lastWords = time.Second
 // atBoundary says whether the session is between transactions, or holds no server connection.
 func (s *Session) atBoundary() bool {
 	server := s.held()
-	return server == nil || server.clean(s)
+	return server == nil || !server.heldBy(s) || server.clean(s)
+}
+
+// held is the server connection that the session leased last.
+func (s *Session) held() *Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server
 }
 
 // boundary is called by the reader of a server when everything asked for has been answered and
 // forwarded.
-func (s *Session) boundary(server *Server) {
+func (s *Session) boundary(*Server) {
 	select {
 	case s.quiet <- struct{}{}:
 	default:
 	}
-	if e := s.draining.Load(); e != nil && server.clean(s) {
+	if e := s.draining.Load(); e != nil && s.atBoundary() {
 		s.End(*e)
 	}
 }
@@ -172,15 +213,12 @@ func (s *Session) boundary(server *Server) {
 // clientLost is called when the client cannot be written to.
 func (s *Session) clientLost(error) { s.End(End{Reason: ClientClosed}) }
 
-// serverLost is called by the reader of a server that the session holds and that has ended. A FATAL
-// of the server's own has been forwarded and is the client's last message.
-func (s *Session) serverLost(_ *Server, _ error, fatal *pgwire.Error) {
+// serverLost is called when a server connection that the session holds has ended. A FATAL of the
+// server's own has been forwarded and is the client's last message.
+func (s *Session) serverLost(fatal *pgwire.Error) {
 	e := End{Reason: UpstreamClosed}
 	if fatal == nil {
-		e.Tell = &pgwire.Error{
-			Severity: pgwire.Fatal, Code: pgwire.ConnectionFailure,
-			Message: "server connection lost", Slug: string(UpstreamClosed),
-		}
+		e.Tell = serverLostError()
 	}
 	s.End(e)
 }
@@ -215,27 +253,37 @@ func (s *Session) awaitLastWords() {
 	}
 }
 
-// leave gives the server connection back: reset when it is quiet, closed otherwise, after a cancel
-// request when it is still at work (W80).
+// leave gives the server connection back, if one is held: reset when it is quiet, closed otherwise,
+// after a cancel request when it is still at work (W80).
 func (s *Session) leave() {
-	s.mu.Lock()
-	server, lease := s.server, s.lease
-	s.server, s.lease = nil, Lease{}
-	s.mu.Unlock()
-	if server == nil {
+	defer s.forgetAll()
+	server := s.held()
+	if server == nil || !server.heldBy(s) {
 		return
 	}
-	if server.unlink(s) && !s.mustDestroy() {
-		server.reset(lease, s.cfg.ResetTimeout)
-		return
+	if !s.mustDestroy() {
+		if lease, ok := server.unlink(s); ok {
+			server.reset(lease, s.cfg.ResetTimeout)
+			return
+		}
 	}
 	if server.busyFor(s) {
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.CancelTimeout)
 		server.cancel(ctx, s)
 		cancel()
 	}
-	server.Close()
-	lease.Destroy()
+	if lease, ok := server.seize(s); ok {
+		server.Close()
+		lease.Destroy()
+	}
+}
+
+// forgetAll gives the session's prepared statements back. Nothing else has access any more.
+func (s *Session) forgetAll() {
+	for _, known := range s.names {
+		s.cfg.Statements.put(known.st)
+	}
+	s.names = nil
 }
 
 // mustDestroy says whether the end of the session forbids that its server connection be used again:
@@ -245,9 +293,17 @@ func (s *Session) mustDestroy() bool {
 	return s.in.inside() || (e.Reason != ClientClosed && e.Reason != ClientTerminated)
 }
 
-// Cancel cancels what the session runs, as a client's CancelRequest asks. It says whether a request
-// reached the server; a session that runs nothing is left alone.
+// Cancel cancels what the session runs or waits for, as a client's CancelRequest asks. It says
+// whether there was something to cancel and the server took notice.
 func (s *Session) Cancel(ctx context.Context) (bool, error) {
+	s.mu.Lock()
+	waiting := s.waiting
+	s.mu.Unlock()
+	if waiting != nil {
+		s.cancels.Add(1)
+		waiting(errCancelled) // W76
+		return true, nil
+	}
 	server := s.held()
 	if server == nil {
 		return false, nil
@@ -256,17 +312,24 @@ func (s *Session) Cancel(ctx context.Context) (bool, error) {
 	return server.cancel(ctx, s)
 }
 
-// observe counts what a reply means to the client. Called by the server's reader with its mu.
-func (s *Session) observe(ledger *ledger, typ, status byte) {
+// observe counts what a reply means to the client, and acts at the end of each transaction. Called by
+// the server's reader with its mu.
+func (s *Session) observe(server *Server, typ, status byte, body []byte, head token) {
 	switch typ {
 	case pgwire.MsgErrorResponse:
 		s.errors.Add(1)
+		s.pending, server.unpins = s.pending[:0], 0 // rolled back with its batch
 	case pgwire.MsgDataRow:
 		s.rows.Add(1)
+	case pgwire.MsgCommandComplete:
+		if len(body) > 0 && (body[0] == 'R' || body[0] == 'D') {
+			s.tagged(server, string(body[:max(0, indexNUL(body))]), head.seq)
+		}
 	case pgwire.MsgReadyForQuery:
-		s.clocks.ready(ledger, status)
+		s.clocks.ready(&server.ledger, status)
+		if status == 'I' {
+			s.settled(server)
+			s.committed(server)
+		}
 	}
 }
-
-// parameter says whether a ParameterStatus is the client's to see.
-func (s *Session) parameter(name, value string) bool { return true }

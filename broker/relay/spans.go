@@ -2,6 +2,8 @@ package relay
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -56,6 +58,16 @@ func (p *paramSet) get(name string) (string, bool) {
 	return "", false
 }
 
+// fold finds a parameter by a name in any case and returns the name as the server writes it.
+func (p *paramSet) fold(name string) (reported, value string, ok bool) {
+	for i := range p.params {
+		if strings.EqualFold(p.params[i].Name, name) {
+			return p.params[i].Name, p.params[i].Value, true
+		}
+	}
+	return "", "", false
+}
+
 func (p *paramSet) set(name, value string) {
 	for i := range p.params {
 		if p.params[i].Name == name {
@@ -64,6 +76,10 @@ func (p *paramSet) set(name, value string) {
 		}
 	}
 	p.params = append(p.params, pgwire.Param{Name: name, Value: value})
+}
+
+func (p *paramSet) remove(name string) {
+	p.params = slices.DeleteFunc(p.params, func(e pgwire.Param) bool { return e.Name == name })
 }
 
 func (p *paramSet) list() []pgwire.Param {

@@ -158,7 +158,8 @@ func upstreamCredential(u *config.Upstream) (upstream.Credential, error) {
 
 func brokerPool(u *config.Upstream) broker.Pool {
 	p := broker.Pool{
-		Share: u.Pool.Share, ResetTimeout: u.Pool.ResetTimeout,
+		Share: u.Pool.Share, ResetTimeout: u.Pool.ResetTimeout, ResetAlways: u.Pool.Reset == "always",
+		Prepared: u.Pool.PreparedStatements,
 		Limits: pool.Limits{
 			Size: u.Pool.Size, MinIdle: u.Pool.MinIdle, UpstreamMax: u.MaxConnections,
 			WaitTimeout: u.Pool.WaitTimeout, IdleTimeout: u.Pool.IdleTimeout, MaxLifetime: u.Pool.MaxLifetime,

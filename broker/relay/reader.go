@@ -1,0 +1,166 @@
+package relay
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// clientBuffer is what is read from a client at a time. A parked client has none.
+const clientBuffer = 16 << 10
+
+// inspectLimit is how much of one Query or Parse is looked at: longer ones are forwarded as they
+// arrive, and what they might do is assumed (W44).
+const inspectLimit = 256 << 10
+
+var clientBuffers = sync.Pool{New: func() any { b := make([]byte, clientBuffer); return &b }}
+
+// reader takes a client's bytes apart into messages. While it waits between messages it holds no
+// buffer but the bytes of one header.
+type reader struct {
+	conn   net.Conn
+	park   [headerSize]byte
+	buf    *[]byte
+	have   int // bytes in buf that are not yet taken apart: the front of a message
+	want   int // bytes of that message that must be there before it is looked at
+	remain int // bytes of the current message still to come
+	drop   bool
+	total  atomic.Int64
+}
+
+// inside says whether a message has begun to arrive and has not ended.
+func (r *reader) inside() bool { return r.remain > 0 || r.have > 0 }
+
+// next waits for bytes and returns what has arrived, what was kept first. The bytes are valid until
+// the next call.
+func (r *reader) next() ([]byte, error) {
+	if r.buf == nil {
+		if done, err := r.unpark(); done || err != nil {
+			return r.held(), err
+		}
+	}
+	for {
+		r.grow()
+		n, err := r.conn.Read((*r.buf)[r.have:])
+		r.total.Add(int64(n))
+		r.have += n
+		if err != nil || r.have >= r.want {
+			return r.held(), err
+		}
+	}
+}
+
+// unpark waits for a header without a buffer, then takes one. done is set when the message is the
+// header alone: reading on could wait for what the client does not owe.
+func (r *reader) unpark() (done bool, err error) {
+	n, err := r.conn.Read(r.park[:])
+	if n == 0 {
+		return true, err
+	}
+	r.total.Add(int64(n))
+	r.buf = clientBuffers.Get().(*[]byte)
+	r.have = copy(*r.buf, r.park[:n])
+	_, length := pgwire.Header(*r.buf)
+	return n == headerSize && length == 4, err
+}
+
+// grow makes room for a message that is wanted whole.
+func (r *reader) grow() {
+	if r.want <= len(*r.buf) && r.have < len(*r.buf) {
+		return
+	}
+	bigger := make([]byte, max(r.want, 2*len(*r.buf)))
+	copy(bigger, (*r.buf)[:r.have])
+	r.recycle()
+	r.buf = &bigger
+}
+
+// held returns the bytes that have arrived and are not taken apart.
+func (r *reader) held() []byte {
+	if r.buf == nil {
+		return nil
+	}
+	return (*r.buf)[:r.have]
+}
+
+// keep holds back the last n bytes of what next returned: the front of a message of which want
+// bytes are needed. With none, and between messages, the buffer goes back to where it came from.
+func (r *reader) keep(n, want int) {
+	r.want = want
+	r.have = copy(*r.buf, (*r.buf)[r.have-n:r.have])
+	if r.have == 0 && r.remain == 0 {
+		r.release()
+	}
+}
+
+func (r *reader) release() {
+	if r.buf != nil {
+		r.recycle()
+		r.buf = nil
+	}
+}
+
+func (r *reader) recycle() {
+	if len(*r.buf) == clientBuffer {
+		clientBuffers.Put(r.buf)
+	}
+}
+
+// outbox gathers what goes to the server in one write: a stretch of the client's own bytes as long
+// as nothing had to be changed, a copy from then on.
+type outbox struct {
+	direct  []byte
+	buf     []byte
+	copying bool
+}
+
+func (o *outbox) reset() { o.direct, o.buf, o.copying = nil, o.buf[:0], false }
+
+// add appends bytes of the client's read buffer.
+func (o *outbox) add(b []byte) {
+	switch {
+	case len(b) == 0:
+	case o.copying:
+		o.buf = append(o.buf, b...)
+	case o.direct == nil:
+		o.direct = b
+	case cap(o.direct)-len(o.direct) >= len(b) && &o.direct[:len(o.direct)+1][len(o.direct)] == &b[0]:
+		o.direct = o.direct[:len(o.direct)+len(b)]
+	default:
+		o.room()
+		o.buf = append(o.buf, b...)
+	}
+}
+
+// room returns a buffer to append messages to that are not the client's bytes; give it back with
+// put.
+func (o *outbox) room() []byte {
+	if !o.copying {
+		o.copying = true
+		o.buf = append(o.buf[:0], o.direct...)
+		o.direct = nil
+	}
+	return o.buf
+}
+
+func (o *outbox) put(b []byte) { o.buf = b }
+
+func (o *outbox) bytes() []byte {
+	if o.copying {
+		return o.buf
+	}
+	return o.direct
+}
+
+// maxKept is the largest outbox that is kept between requests.
+const maxKept = 64 << 10
+
+// shrink lets go of a buffer that a large message has left.
+func (o *outbox) shrink() {
+	if cap(o.buf) > maxKept {
+		o.buf = nil
+	}
+	o.direct = nil
+}

@@ -1,0 +1,398 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
+)
+
+// This file holds what transaction mode does to messages of the extended protocol: statements that
+// clients prepare go by the broker's own names on servers, are prepared again wherever a client's
+// next transaction happens to run, and fail as PostgreSQL's own would.
+
+// named is a client's name for a statement.
+type named struct {
+	st    *statement
+	seq   uint64 // of the request that prepared it; later ones are behind it in the pipeline
+	ready bool   // the server has confirmed it
+}
+
+// action is what a reply means to prepared statements.
+type action uint8
+
+const (
+	noAction    action = iota
+	preparing          // a Parse of the client's
+	standIn            // a Close that stands in for a Parse of what is prepared already: `3` reads `1`
+	duplicate          // a Parse under a name in use: its error names the server's name
+	replayed           // a Parse of the broker's own ahead of a Bind: its error is the client's
+	closed             // a Close of a name
+	deallocated        // DEALLOCATE of a name
+	refused            // sent so as to fail: the client reads the broker's own error
+	bound              // a Bind or Describe of a name whose Parse may yet fail
+	allGone            // DEALLOCATE ALL or DISCARD ALL: saved holds the names before it
+)
+
+// parse relays a Parse.
+func (s *Session) parse(server *Server, msg []byte, total int) error {
+	body := msg[headerSize:]
+	end := indexNUL(body)
+	if end < 0 {
+		return s.pass(server, msg) // malformed: the server's to say
+	}
+	name, tail := body[:end], body[end+1:]
+	switch {
+	case len(msg) < total:
+		return s.parseHuge(server, msg, string(name))
+	case len(name) == 0:
+		return s.parseUnnamed(server, msg, tail)
+	}
+	if old, ok := s.names[string(name)]; ok {
+		return s.parseAgain(server, string(name), old.st, tail)
+	}
+	st := s.cfg.Statements.get(tail)
+	n := &note{action: preparing, session: s, name: string(name), st: st}
+	if server.prepared.has(st) && !s.mayHaveFailed(server) {
+		n.action = standIn
+		server.ledger.sent(pgwire.MsgClose, 0, fromClient, n)
+		s.box.put(pgwire.AppendClose(s.box.room(), 'S', server.unusedName()))
+	} else {
+		s.makeRoom(server, st)
+		n.added = true
+		server.ledger.sent(pgwire.MsgParse, 0, fromClient, n)
+		s.box.put(st.appendParse(s.box.room()))
+		server.prepared.add(st)
+	}
+	s.names[n.name] = named{st: st, seq: server.ledger.seq}
+	return nil
+}
+
+// mayHaveFailed says whether the transaction may be in a failed state when the server comes to what
+// is sent now: then a Parse must fail, too (W29).
+func (s *Session) mayHaveFailed(server *Server) bool {
+	return server.ledger.tx == 'E' || server.ledger.owesReady()
+}
+
+// makeRoom closes what stands in the way of preparing st: a copy of it that is of no use any more,
+// or the statement used least recently when the server holds as many as it may.
+func (s *Session) makeRoom(server *Server, st *statement) {
+	if server.prepared.known[st] != nil {
+		s.closeOnServer(server, st)
+		return
+	}
+	if victim := server.prepared.victim(); victim != nil {
+		s.closeOnServer(server, victim)
+	}
+}
+
+func (s *Session) closeOnServer(server *Server, st *statement) {
+	server.prepared.remove(st)
+	server.ledger.sent(pgwire.MsgClose, 0, fromBroker, &note{action: closed, session: s, st: st, removed: true})
+	s.box.put(pgwire.AppendClose(s.box.room(), 'S', st.name))
+}
+
+// parseHuge relays a Parse that is too long to be looked at. Its name means the same on the server
+// as to the client, and so the connection stays with the client (W44).
+func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
+	if name != "" {
+		if old, ok := s.names[name]; !ok || old.st.name != name {
+			st := &statement{name: name}
+			s.names[name] = named{st: st, seq: server.ledger.seq}
+			server.prepared.add(st)
+		}
+	}
+	s.unnamed, server.prepared.unnamed = nil, nil
+	server.pin(pinHuge)
+	return s.pass(server, msg)
+}
+
+// parseUnnamed relays a Parse of the unnamed statement and remembers it (W38).
+func (s *Session) parseUnnamed(server *Server, msg, tail []byte) error {
+	st := newStatement("", tail)
+	if name := st.effects.Name; st.effects.Has(sqllex.Deallocate) && st.effects.Statements == 1 {
+		if old, ok := s.names[name]; ok {
+			return s.parseDeallocate(server, name, old.st)
+		}
+	}
+	s.unnamed, server.prepared.unnamed = st, st
+	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st})
+	s.box.add(msg)
+	return nil
+}
+
+// parseDeallocate relays a Parse of DEALLOCATE for a name of the client's as one for the server's.
+func (s *Session) parseDeallocate(server *Server, name string, old *statement) error {
+	s.ensure(server, old)
+	st := newStatement("", append([]byte("DEALLOCATE "+old.name), 0, 0, 0))
+	st.deallocates, st.target = name, old
+	s.unnamed, server.prepared.unnamed = st, st
+	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st})
+	s.box.put(st.appendParse(s.box.room()))
+	return nil
+}
+
+// parseAgain relays a Parse under a name that the client uses already, so that the server refuses
+// it (W35).
+func (s *Session) parseAgain(server *Server, name string, old *statement, tail []byte) error {
+	s.ensure(server, old)
+	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: duplicate, session: s, name: name, st: old})
+	s.box.put(appendNamed(s.box.room(), pgwire.MsgParse, "", old.name, tail))
+	return nil
+}
+
+// ensure has the server prepare a statement that it does not hold (W36).
+func (s *Session) ensure(server *Server, st *statement) {
+	if st.name == "" {
+		if server.prepared.unnamed != st {
+			s.replayParse(server, st)
+			server.prepared.unnamed = st
+		}
+		return
+	}
+	if server.prepared.has(st) {
+		return
+	}
+	s.makeRoom(server, st)
+	s.replayParse(server, st)
+	server.prepared.add(st)
+}
+
+func (s *Session) replayParse(server *Server, st *statement) {
+	n := &note{action: replayed, session: s, st: st, added: st.name != ""}
+	server.ledger.sent(pgwire.MsgParse, 0, fromBroker, n)
+	s.box.put(st.appendParse(s.box.room()))
+}
+
+// bind relays a Bind; msg holds at least its two names, unless it is malformed.
+func (s *Session) bind(server *Server, msg []byte, total int) error {
+	body := msg[headerSize:]
+	portal := indexNUL(body)
+	if portal < 0 {
+		return s.pass(server, msg)
+	}
+	rest := body[portal+1:]
+	end := indexNUL(rest)
+	if end < 0 {
+		return s.pass(server, msg)
+	}
+	st, n := s.lookup(server, rest[:end])
+	if st == nil {
+		return s.pass(server, msg)
+	}
+	if st.target != nil {
+		s.forgetName(server, st.deallocates)
+	}
+	if affects := s.affect(server, &st.effects, false, st.text); affects != nil {
+		n = affects
+	}
+	server.ledger.sent(pgwire.MsgBind, 0, fromClient, n)
+	if st.name == string(rest[:end]) {
+		s.box.add(msg)
+		return nil
+	}
+	out := append(s.box.room(), pgwire.MsgBind)
+	out = appendUint32(out, uint32(total-1-end+len(st.name)))
+	out = append(out, body[:portal+1]...)
+	out = append(out, st.name...)
+	s.box.put(append(out, rest[end:]...))
+	return nil
+}
+
+// lookup finds the statement that a client's name means and has the server hold it. Nil means that
+// the client has no such statement: the name goes to the server as it is, which knows none either.
+// The note, if any, is for the request that is to use the name.
+func (s *Session) lookup(server *Server, name []byte) (*statement, *note) {
+	if len(name) == 0 {
+		if s.unnamed == nil {
+			s.dropUnnamed(server)
+			return nil, nil
+		}
+		s.ensure(server, s.unnamed)
+		return s.unnamed, nil
+	}
+	known, ok := s.names[string(name)]
+	if !ok {
+		return nil, nil
+	}
+	s.ensure(server, known.st)
+	if known.ready {
+		return known.st, nil
+	}
+	return known.st, &note{action: bound, session: s, name: string(name), st: known.st}
+}
+
+// dropUnnamed takes away an unnamed statement that is not the client's.
+func (s *Session) dropUnnamed(server *Server) {
+	if server.prepared.unnamed == nil {
+		return
+	}
+	server.prepared.unnamed = nil
+	server.ledger.sent(pgwire.MsgClose, 0, fromBroker, nil)
+	s.box.put(pgwire.AppendClose(s.box.room(), 'S', ""))
+}
+
+// describe relays a Describe; msg is whole.
+func (s *Session) describe(server *Server, msg []byte) error {
+	body := msg[headerSize:]
+	end := indexNUL(body)
+	if end < 1 || body[0] != 'S' {
+		return s.pass(server, msg)
+	}
+	st, n := s.lookup(server, body[1:end])
+	server.ledger.sent(pgwire.MsgDescribe, 'S', fromClient, n)
+	if st == nil || st.name == string(body[1:end]) {
+		s.box.add(msg)
+		return nil
+	}
+	s.box.put(pgwire.AppendDescribe(s.box.room(), 'S', st.name))
+	return nil
+}
+
+// closeName relays a Close. A named statement of the client's is forgotten, and the server, which
+// may hold it for others, reads the client's own name, which it does not know: CloseComplete is the
+// answer to that, too (W37).
+func (s *Session) closeName(server *Server, msg []byte) error {
+	body := msg[headerSize:]
+	end := indexNUL(body)
+	if end < 1 || body[0] != 'S' {
+		return s.pass(server, msg)
+	}
+	name := string(body[1:end])
+	if name == "" {
+		s.unnamed, server.prepared.unnamed = nil, nil
+		return s.pass(server, msg)
+	}
+	n := &note{action: closed, session: s, name: name}
+	if old, ok := s.names[name]; ok {
+		n.st = old.st
+		delete(s.names, name)
+	}
+	server.ledger.sent(pgwire.MsgClose, 'S', fromClient, n)
+	s.box.add(msg)
+	return nil
+}
+
+// forgetName drops a name whose DEALLOCATE is on its way.
+func (s *Session) forgetName(server *Server, name string) {
+	if old, ok := s.names[name]; ok {
+		delete(s.names, name)
+		server.prepared.spoil(old.st)
+		s.cfg.Statements.put(old.st)
+	}
+}
+
+// query relays a simple Query.
+func (s *Session) query(server *Server, msg []byte, total int) error {
+	s.unnamed, server.prepared.unnamed = nil, nil
+	if len(msg) < total {
+		server.pin(pinHuge)
+		return s.pass(server, msg)
+	}
+	text := string(bytes.TrimSuffix(msg[headerSize:], []byte{0}))
+	effects := sqllex.Classify(text)
+	if effects.Has(sqllex.Deallocate) && effects.Statements == 1 {
+		if old, ok := s.names[effects.Name]; ok {
+			return s.queryDeallocate(server, effects.Name, old.st)
+		}
+	}
+	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, s.affect(server, &effects, true, func() string { return text }))
+	s.box.add(msg)
+	return nil
+}
+
+// queryDeallocate relays DEALLOCATE of a name of the client's as one of the server's (W41).
+func (s *Session) queryDeallocate(server *Server, name string, old *statement) error {
+	s.ensure(server, old)
+	delete(s.names, name)
+	server.prepared.spoil(old)
+	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, &note{action: deallocated, session: s, name: name, st: old})
+	s.box.put(pgwire.AppendQuery(s.box.room(), "DEALLOCATE "+old.name))
+	return nil
+}
+
+// succeeded applies what a request that was answered without an error means to the session's
+// state. Called with the server's mu.
+func (n *note) succeeded(server *Server) {
+	server.unpins |= n.unpins
+	switch n.action {
+	case preparing, standIn:
+		if known, ok := n.session.names[n.name]; ok && known.st == n.st {
+			known.ready = true
+			n.session.names[n.name] = known
+		}
+	case allGone:
+		for _, known := range n.saved {
+			n.session.cfg.Statements.put(known.st)
+		}
+	}
+	if n.set != nil {
+		n.session.pending = append(n.session.pending, *n.set)
+	}
+	if (n.action == closed || n.action == deallocated) && n.st != nil && n.name != "" {
+		n.session.cfg.Statements.put(n.st)
+	}
+}
+
+// undo takes back what was assumed when the request was sent: the server has refused or skipped it.
+// Called with the server's mu.
+func (n *note) undo(server *Server) {
+	switch {
+	case n.action == allGone:
+		for name, known := range n.saved {
+			if _, taken := n.session.names[name]; !taken {
+				n.session.names[name] = known
+			} else {
+				n.session.cfg.Statements.put(known.st)
+			}
+		}
+	case n.action == bound:
+	case n.action == closed && n.removed:
+		server.prepared.spoil(n.st) // still there
+	case n.action == closed || n.action == deallocated:
+		if n.st != nil && n.name != "" {
+			if _, taken := n.session.names[n.name]; !taken {
+				n.session.names[n.name] = named{st: n.st, ready: true}
+			}
+		}
+	case n.st == nil || n.action == duplicate:
+	case n.st.name == "":
+		server.prepared.unnamed = nil
+		if n.action == preparing && n.session.unnamed == n.st {
+			n.session.unnamed = nil
+		}
+	default:
+		if n.added {
+			server.prepared.remove(n.st)
+		}
+		if known, ok := n.session.names[n.name]; ok && known.st == n.st && (n.action == preparing || n.action == standIn) {
+			delete(n.session.names, n.name)
+			n.session.cfg.Statements.put(n.st)
+		}
+	}
+}
+
+// translate returns what the client reads instead of the error that the server gave for a request
+// that the broker changed, or nil when it is the server's own words: the client's name instead of
+// the server's (W35), or the broker's refusal.
+func (n *note) translate(body []byte) []byte {
+	switch n.action {
+	case duplicate, bound:
+		changed := bytes.ReplaceAll(body, []byte(`"`+n.st.name+`"`), []byte(`"`+n.name+`"`))
+		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
+	case deallocated:
+		changed := bytes.ReplaceAll(body, []byte(n.st.name), []byte(n.name))
+		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
+	case refused:
+		return pgwire.AppendError(nil, n.refusal)
+	}
+	return nil
+}
+
+// appendMessage appends a message with that body.
+func appendMessage(dst []byte, typ byte, body []byte) []byte {
+	dst = append(dst, typ)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(4+len(body)))
+	return append(dst, body...)
+}

@@ -1,0 +1,174 @@
+package relay
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
+)
+
+// Statements is every protocol-level prepared statement that clients in transaction mode know, each
+// text once. A statement's name on servers is the broker's own: it is never used for another text,
+// and holds a random part, so that no client can guess it (W33, W44). Safe for concurrent use.
+type Statements struct {
+	prefix string
+
+	mu     sync.Mutex
+	last   uint64
+	byTail map[string]*statement
+}
+
+// NewStatements returns an empty set. One process has one.
+func NewStatements() *Statements {
+	var nonce [6]byte
+	rand.Read(nonce[:])
+	return &Statements{prefix: "_pgsignet_" + hex.EncodeToString(nonce[:]) + "_", byTail: make(map[string]*statement)}
+}
+
+// statement is one text with its parameter types.
+type statement struct {
+	name    string // on servers; "" for an unnamed statement
+	tail    string // the body of Parse behind the name: text, NUL, parameter types
+	effects sqllex.Effects
+	refs    int // clients' names for it; guarded by Statements.mu
+
+	// For DEALLOCATE of a client's name, which the server knows as target's.
+	deallocates string
+	target      *statement
+}
+
+// text is the statement's SQL.
+func (st *statement) text() string {
+	sql, _, _ := strings.Cut(st.tail, "\x00")
+	return sql
+}
+
+// get returns the statement with that Parse tail, counting a reference.
+func (c *Statements) get(tail []byte) *statement {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := c.byTail[string(tail)]
+	if st == nil {
+		c.last++
+		st = newStatement(c.prefix+strconv.FormatUint(c.last, 36), tail)
+		c.byTail[st.tail] = st
+	}
+	st.refs++
+	return st
+}
+
+// put gives a reference back.
+func (c *Statements) put(st *statement) {
+	if st.tail == "" {
+		return // of one client alone
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if st.refs--; st.refs == 0 {
+		delete(c.byTail, st.tail)
+	}
+}
+
+func newStatement(name string, tail []byte) *statement {
+	st := &statement{name: name, tail: string(tail)}
+	st.effects = sqllex.Classify(st.text())
+	return st
+}
+
+// appendParse appends the Parse message that prepares the statement.
+func (st *statement) appendParse(dst []byte) []byte {
+	return appendNamed(dst, pgwire.MsgParse, "", st.name, []byte(st.tail))
+}
+
+// appendNamed appends a message whose body is a kind byte or nothing, a name, and a rest.
+func appendNamed(dst []byte, typ byte, kind, name string, rest []byte) []byte {
+	dst = append(dst, typ)
+	dst = appendUint32(dst, uint32(4+len(kind)+len(name)+1+len(rest)))
+	dst = append(dst, kind...)
+	dst = append(dst, name...)
+	dst = append(dst, 0)
+	return append(dst, rest...)
+}
+
+func appendUint32(dst []byte, v uint32) []byte {
+	return append(dst, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+// prepared is what one server connection has prepared. It is guarded by the connection's mu.
+type prepared struct {
+	limit int
+	clock uint64
+	known map[*statement]*onServer
+	// unnamed is the unnamed statement that the server holds, if it is known.
+	unnamed *statement
+}
+
+// onServer is a statement on one server.
+type onServer struct {
+	used  uint64 // clock of the last use
+	stale bool   // its plan cannot be used any more: close it before it is prepared again (W43)
+}
+
+// has says whether the statement can be bound as it is, and marks it used.
+func (p *prepared) has(st *statement) bool {
+	on := p.known[st]
+	if on == nil || on.stale {
+		return false
+	}
+	p.clock++
+	on.used = p.clock
+	return true
+}
+
+// add notes a statement that is being prepared.
+func (p *prepared) add(st *statement) {
+	if p.known == nil {
+		p.known = make(map[*statement]*onServer)
+	}
+	p.clock++
+	p.known[st] = &onServer{used: p.clock}
+}
+
+// remove forgets a statement that is not, or no longer, on the server.
+func (p *prepared) remove(st *statement) { delete(p.known, st) }
+
+// spoil notes a statement that is on the server but must be closed before it is used again.
+func (p *prepared) spoil(st *statement) {
+	if p.known == nil {
+		p.known = make(map[*statement]*onServer)
+	}
+	p.known[st] = &onServer{stale: true}
+}
+
+// spoilAll notes that all statements may be about to go.
+func (p *prepared) spoilAll() {
+	for _, on := range p.known {
+		on.stale, on.used = true, 0
+	}
+	p.unnamed = nil
+}
+
+func (p *prepared) clear() {
+	clear(p.known)
+	p.unnamed = nil
+}
+
+// victim returns the statement to close before another is prepared: nil while there is room, else a
+// stale one or the one that was used least recently. What outstanding requests refer to is safe:
+// the server takes messages in order (W39).
+func (p *prepared) victim() *statement {
+	if p.limit <= 0 || len(p.known) < p.limit {
+		return nil
+	}
+	var oldest *statement
+	for st, on := range p.known {
+		if oldest == nil || on.used < p.known[oldest].used {
+			oldest = st
+		}
+	}
+	return oldest
+}

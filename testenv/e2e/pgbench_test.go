@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// pgbench runs pgbench through the broker and returns what it printed.
+func (b *Broker) pgbench(t *testing.T, leaf *pki.Leaf, user string, args ...string) string {
+	t.Helper()
+	cert, key := b.WriteCert(leaf)
+	cmd := exec.Command(b.pgbenchPath(t), append(args, "orders")...)
+	cmd.Env = append(os.Environ(), "PGHOST=localhost", "PGHOSTADDR=127.0.0.1", "PGPORT="+b.Port(), "PGUSER="+user,
+		"PGSSLMODE=verify-full", "PGSSLROOTCERT="+b.RootCert(), "PGSSLCERT="+cert, "PGSSLKEY="+key, "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("pgbench %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func (b *Broker) pgbenchPath(t *testing.T) string {
+	path := b.World.PG.Install.Bin + "/pgbench"
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	path, err := exec.LookPath("pgbench")
+	if err != nil {
+		t.Fatal("pgbench is not installed: apt-get install postgresql-contrib, or set PGSIGNET_TEST_PGBIN")
+	}
+	return path
+}
+
+var processed = regexp.MustCompile(`number of transactions actually processed: (\d+)`)
+
+func TestPgbenchFailsNoTransaction(t *testing.T) {
+	w := Shared(t)
+	session := w.Start(t, Options{Rules: people, Pool: "size = 20"})
+	tx := w.Start(t, Options{Rules: people, Pool: transactions(20)})
+	app := w.Client("app")
+	session.pgbench(t, app, "app", "-i", "-q", "-s", "1")
+	for _, tt := range []struct {
+		mode    string
+		broker  *Broker
+		clients []int
+	}{
+		{"session", session, []int{1, 16}},
+		{"transaction", tx, []int{1, 16, 200}},
+	} {
+		for _, clients := range tt.clients {
+			for _, protocol := range []string{"simple", "extended", "prepared"} {
+				for _, connect := range []bool{false, true} {
+					if connect && (clients > 16 || protocol == "prepared") {
+						continue
+					}
+					t.Run(fmt.Sprintf("%s/%d/%s/connect=%v", tt.mode, clients, protocol, connect), func(t *testing.T) {
+						threads := min(clients, 4)
+						if protocol == "prepared" {
+							threads = clients // pgbench prepares with a blocking call
+						}
+						count := max(2, 200/clients)
+						args := []string{"-n", "-M", protocol, "-c", strconv.Itoa(clients), "-j", strconv.Itoa(threads), "-t", strconv.Itoa(count)}
+						if connect {
+							args = append(args, "-C")
+						}
+						out := tt.broker.pgbench(t, app, "app", args...)
+						m := processed.FindStringSubmatch(out)
+						if m == nil || m[1] != strconv.Itoa(count*clients) {
+							t.Errorf("want %d transactions:\n%s", count*clients, out)
+						}
+					})
+				}
+			}
+		}
+	}
+}
