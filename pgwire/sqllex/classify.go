@@ -63,7 +63,7 @@ func (c *classifier) run() {
 		if c.token.Kind == EOF {
 			break
 		}
-		if !c.is(';') {
+		if !c.ended() {
 			c.statement()
 		}
 		c.endStatement()
@@ -133,12 +133,14 @@ func (c *classifier) name(t Token) []byte {
 
 // is reports whether the current token is that character.
 func (c *classifier) is(char byte) bool {
-	return c.token.End == c.token.Start+1 && c.lex.sql[c.token.Start] == char &&
-		(c.token.Kind == Punct || c.token.Kind == Operator)
+	return (c.token.Kind == Punct || c.token.Kind == Operator) &&
+		c.token.End == c.token.Start+1 && c.lex.sql[c.token.Start] == char
 }
 
 // ended reports whether the statement is over.
-func (c *classifier) ended() bool { return c.token.Kind == EOF || c.is(';') }
+func (c *classifier) ended() bool {
+	return c.token.Kind == EOF || c.token.Kind == Punct && c.lex.sql[c.token.Start] == ';'
+}
 
 // step goes to the next token, but never beyond the end of the statement.
 func (c *classifier) step() {

@@ -258,6 +258,7 @@ var classifyTests = []struct {
 	{"select query_to_xml_and_xmlschema('select 1', true, true, '')", dirty, ""},
 	{"select cursor_to_xmlschema('c', true, true, '')", dirty, ""},
 	{"select ts_stat('select 1')", dirty, ""},
+	{"select ts_rewrite(q, 'select 1')", dirty, ""},
 	{"select dblink_connect('x'), dblink('y')", dirty, ""},
 	{"select * from crosstab('select 1') as t(a int)", dirty, ""},
 	{`select "dblink_exec"('x')`, dirty, ""},

@@ -87,6 +87,14 @@ var classes = func() (table [256]uint8) {
 	return table
 }()
 
+// inWord are the bytes of which an identifier consists behind its first one.
+var inWord = func() (table [256]bool) {
+	for c, class := range classes {
+		table[c] = class == letter || class == digit || c == '$'
+	}
+	return table
+}()
+
 // at returns the byte at i, or 0 behind the end; SQL text holds no NUL.
 func (l *Lexer) at(i int) byte {
 	if i < len(l.sql) {
@@ -199,7 +207,7 @@ func (l *Lexer) word(start int, c byte) Token {
 		}
 	}
 	end := start + 1
-	for end < len(l.sql) && (classes[l.sql[end]] == letter || classes[l.sql[end]] == digit || l.sql[end] == '$') {
+	for end < len(l.sql) && inWord[l.sql[end]] {
 		end++
 	}
 	return l.token(Ident, start, end)

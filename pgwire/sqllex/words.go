@@ -115,7 +115,7 @@ var words = map[string]word{
 	"pg_advisory_lock": nLock, "pg_advisory_lock_shared": nLock,
 	"pg_try_advisory_lock": nLock, "pg_try_advisory_lock_shared": nLock,
 	"pg_advisory_unlock_all": nUnlockAll, "setseed": nSeed,
-	"pg_settings": nDirty, "ts_stat": nDirty, "connectby": nDirty, "xpath_table": nDirty,
+	"pg_settings": nDirty, "ts_stat": nDirty, "ts_rewrite": nDirty, "connectby": nDirty, "xpath_table": nDirty,
 	"pg_backup_start": nUnresettable, "pg_start_backup": nUnresettable,
 	"pg_create_physical_replication_slot": nUnresettable, "pg_create_logical_replication_slot": nUnresettable,
 	"pg_copy_physical_replication_slot": nUnresettable, "pg_copy_logical_replication_slot": nUnresettable,
