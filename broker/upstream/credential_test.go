@@ -374,19 +374,14 @@ func TestCertificateRotates(t *testing.T) {
 		t.Errorf("%d connections without a certificate", n)
 	}
 	for range 2 {
-		cert := l.Issue(l.Broker, pki.Shape{CN: "broker"}).TLS()
-		leaf, err := x509.ParseCertificate(cert.Certificate[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		cert.Leaf = leaf
-		current.Store(&cert)
+		cert := withLeaf(t, l.Issue(l.Broker, pki.Shape{CN: "broker"}).TLS())
+		current.Store(cert)
 		c, err := u.Dial(t.Context(), login)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.CertSerial != leaf.SerialNumber.Text(16) {
-			t.Errorf("showed serial %s, want %x", c.CertSerial, leaf.SerialNumber)
+		if c.CertSerial != cert.Leaf.SerialNumber.Text(16) {
+			t.Errorf("showed serial %s, want %x", c.CertSerial, cert.Leaf.SerialNumber)
 		}
 		c.Close()
 	}

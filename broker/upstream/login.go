@@ -2,9 +2,11 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,20 +39,21 @@ func (u *Upstream) attempt(ctx context.Context, c candidate, l Login, s secrets)
 			raw.Close()
 		}
 	}()
-	cfg, err := u.loginConfig(c, l, s, p, &raw)
+	seen := new(shown)
+	cfg, err := u.loginConfig(c, l, s, p, seen, &raw)
 	if err != nil {
 		return nil, err
 	}
 	pg, err := pgconn.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, explain(err, p, seen)
 	}
 	return u.takeOver(ctx, pg, p, l)
 }
 
 // loginConfig is the pgconn configuration of one attempt. TLS is asked for by us, so pgconn is told
 // "direct"; it then holds the server to our certificate, or to SCRAM with channel binding (T71, T76).
-func (u *Upstream) loginConfig(c candidate, l Login, s secrets, p *peer, raw *net.Conn) (*pgconn.Config, error) {
+func (u *Upstream) loginConfig(c candidate, l Login, s secrets, p *peer, seen *shown, raw *net.Conn) (*pgconn.Config, error) {
 	ip, port, err := splitAddr(c.addr)
 	if err != nil {
 		return nil, err
@@ -64,7 +67,6 @@ func (u *Upstream) loginConfig(c candidate, l Login, s secrets, p *peer, raw *ne
 	} else {
 		cfg.SSLCertMode, cfg.RequireAuth, cfg.ChannelBinding = "allow", "scram-sha-256", "require"
 	}
-	seen := new(shown)
 	cfg.SSLNegotiation = NegotiateDirect
 	cfg.TLSConfig = p.tlsConfig(seen)
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
@@ -79,6 +81,16 @@ func (u *Upstream) loginConfig(c candidate, l Login, s secrets, p *peer, raw *ne
 		return conn, p.handshake(ctx, conn, seen) // pgconn closes conn on an error: never return nil
 	}
 	return cfg, nil
+}
+
+// explain adds what a reset right after the handshake may mean: the alert by which a server rejects
+// our certificate can be lost when it closes with our first message unread.
+func explain(err error, p *peer, seen *shown) error {
+	lost := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	if lost && seen.done && p.cert != nil {
+		return fmt.Errorf("lost after the TLS handshake; does ssl_ca_file hold the CA of our certificate? %w", err)
+	}
+	return err
 }
 
 func splitAddr(addr string) (ip string, port uint16, err error) {

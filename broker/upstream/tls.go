@@ -25,8 +25,12 @@ type peer struct {
 	cert       *tls.Certificate // ours; nil: none to show
 }
 
-// shown notes whether the server asked for our certificate.
-type shown struct{ asked bool }
+// shown notes what became of our certificate: in TLS 1.3 our side of the handshake is done before
+// the server has looked at it.
+type shown struct {
+	asked bool // by the server
+	done  bool // our handshake is
+}
 
 // tlsConfig verifies the server's chain and name always (T69). There is no session cache: a resumed
 // session would skip the certificates of both sides (T71).
@@ -113,6 +117,7 @@ func (p *peer) handshake(ctx context.Context, conn net.Conn, seen *shown) error 
 	if p.cert != nil && !seen.asked {
 		return unproven(errors.New("the server did not ask for our certificate: set ssl_ca_file"))
 	}
+	seen.done = true
 	return nil
 }
 
