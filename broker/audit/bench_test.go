@@ -48,12 +48,14 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportAllocs()
 	lost := 0
 	id := uint64(0)
+	cpu := cpuTime()
 	for b.Loop() {
 		id++
 		if appendStatement(l, benchText, id) != nil {
 			lost++
 		}
 	}
+	b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op") // the writer's too
 	b.ReportMetric(float64(lost)/float64(b.N), "lost/op")
 }
 

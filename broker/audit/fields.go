@@ -49,6 +49,21 @@ func (s *scanner) str() ([]byte, bool) {
 	}
 }
 
+// key reads the key of a field whose opening quote was eaten: ours are short and plain.
+func (s *scanner) key() ([]byte, bool) {
+	for i := s.i; i < len(s.b); i++ {
+		switch s.b[i] {
+		case '"':
+			key := s.b[s.i:i]
+			s.i = i + 1
+			return key, true
+		case '\\':
+			return s.str()
+		}
+	}
+	return nil, false
+}
+
 // escaped reports whether b ends in an odd number of backslashes: the quote behind it is text.
 func escaped(b []byte) bool {
 	n := 0
@@ -67,7 +82,7 @@ func (s *scanner) object(group []byte, depth int, f func(group, key, raw []byte)
 		return true
 	}
 	for s.eat('"') {
-		key, ok := s.str()
+		key, ok := s.key()
 		if !ok || !s.eat(':') || !s.value(group, key, depth, f) {
 			return false
 		}

@@ -162,7 +162,7 @@ func TestTailFollows(t *testing.T) {
 		done := make(chan error)
 		go func() {
 			done <- Tail(ctx, TailConfig{Directory: dir, Query: Query{Event: "statement"}, Lines: 2, Follow: true, Visit: func(m *Match) error {
-				got = append(got, m.Row.Detail)
+				got = append(got, m.Row().Detail)
 				return nil
 			}})
 		}()

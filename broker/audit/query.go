@@ -36,6 +36,7 @@ type matcher struct {
 	bySession    []needle
 	client       netip.Prefix
 	sqlstate     []byte
+	state        []byte // the same as a field
 	text         string // lower case
 	raw          []byte // lower case, as it stands in a line; nil when escapes could hide it
 }
@@ -51,6 +52,9 @@ func newMatcher(q Query) (*matcher, error) {
 	m := &matcher{q: q, sid: quoteRaw(strings.ToLower(q.SID)), sqlstate: quoteRaw(strings.ToUpper(q.SQLState))}
 	if n := len(q.SQLState); n != 0 && n != 2 && n != 5 {
 		return nil, fmt.Errorf("SQLSTATE %q: five characters, or the two of a class", q.SQLState)
+	}
+	if q.SQLState != "" {
+		m.state = append([]byte(`sqlstate":"`), m.sqlstate...)
 	}
 	if !q.Since.IsZero() {
 		m.since = q.Since.UTC().AppendFormat(nil, timeLayout)
@@ -152,6 +156,11 @@ func (m *matcher) session(v *view) bool {
 
 func (m *matcher) isState(v *view) bool {
 	return len(m.sqlstate) == 0 || bytes.HasPrefix(v.sqlstate, m.sqlstate)
+}
+
+// mayFit is a quick look at a line that is not one of a session's own: false when it cannot fit.
+func (m *matcher) mayFit(text []byte) bool {
+	return m.state == nil || bytes.Contains(text, m.state) || bytes.Contains(text, []byte(`phase":"start"`))
 }
 
 // hasText looks for the text in the statement. lower is scratch memory, returned grown.

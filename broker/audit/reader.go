@@ -83,7 +83,7 @@ func (lr *lineReader) skip(l *rawLine) error {
 // head is what every line starts with. The slices point into the line.
 type head struct {
 	seq   int64
-	prev  hash
+	prev  []byte // hex, not checked
 	time  []byte // as written: timeLayout
 	node  []byte // as written, escapes and all
 	event []byte
@@ -97,6 +97,14 @@ const (
 	headNode  = `","node":"`
 	headEvent = `","event":"`
 )
+
+// before is the hash of the line before; zero when prev is not hex, which no line hashes to.
+func (h *head) before() (p hash) {
+	if _, err := hex.Decode(p[:], h.prev); err != nil {
+		return hash{}
+	}
+	return p
+}
 
 // parseHead reads the fixed beginning of a line of version 1. It reports false for anything else.
 func parseHead(text []byte) (h head, ok bool) {
@@ -113,13 +121,10 @@ func parseHead(text []byte) (h head, ok bool) {
 		return h, false
 	}
 	rest, ok = bytes.CutPrefix(rest[n:], []byte(headPrev))
-	if !ok || len(rest) < hex.EncodedLen(len(h.prev)) {
+	if !ok || len(rest) < 2*len(hash{}) {
 		return h, false
 	}
-	if _, err := hex.Decode(h.prev[:], rest[:hex.EncodedLen(len(h.prev))]); err != nil {
-		return h, false
-	}
-	rest = rest[hex.EncodedLen(len(h.prev)):]
+	h.prev, rest = rest[:2*len(hash{})], rest[2*len(hash{}):]
 	if h.time, rest, ok = quoted(rest, headTime); !ok {
 		return h, false
 	}

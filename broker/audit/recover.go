@@ -152,7 +152,7 @@ func (r *recoverer) line(name string, last segment, c *chain, l rawLine) (bool, 
 			return false, &BreakError{last.base(), l.no, err.Error()}
 		}
 	}
-	if h.seq != c.next() || h.prev != c.prev {
+	if h.seq != c.next() || string(h.prev) != c.prev.String() {
 		return false, nil
 	}
 	if string(h.event) == string(checkpointEvent) {
@@ -181,7 +181,7 @@ func (r *recoverer) enter(name string, c *chain, h head, text []byte) error {
 	if !ok || e.size != h.seq-1 {
 		return fmt.Errorf("changed: root at %d differs", mark.size)
 	}
-	c.prev, c.edge = h.prev, e
+	c.prev, c.edge = h.before(), e
 	return nil
 }
 

@@ -26,6 +26,22 @@ type Row struct {
 	Exec     time.Duration
 }
 
+// Row is m as a table shows it.
+func (m *Match) Row() Row {
+	if m.v == nil {
+		return m.row
+	}
+	r := rowOf(m.v, m.session)
+	if m.first != nil {
+		first := rowOf(m.first, m.session)
+		r.Time, r.Detail = first.Time, joinWords(first.Detail, r.Detail)
+	}
+	if m.Unknown {
+		r.Detail = joinWords("outcome unknown", r.Detail)
+	}
+	return r
+}
+
 // rowOf reads a row out of a line; k is its session's, when known.
 func rowOf(v *view, k *known) Row {
 	r := Row{
@@ -101,12 +117,6 @@ func statementDetail(v *view) string {
 // joinWords joins what is not empty.
 func joinWords(words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(s string) bool { return s == "" }), ": ")
-}
-
-// join takes the text of a statement's start into the row of its end.
-func (r *Row) join(first Row) {
-	r.Time = first.Time
-	r.Detail = joinWords(first.Detail, r.Detail)
 }
 
 // Printable is s as one line that a terminal shows and does not obey: whitespace becomes a space,

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,8 +13,12 @@ import (
 // Its memory is the search's: valid until Visit returns.
 type Match struct {
 	Lines   [][]byte // as they stand in the files, without LF
-	Row     Row
-	Unknown bool // a start without its end: the outcome is not known
+	Unknown bool     // a start without its end: the outcome is not known
+
+	v       *view
+	first   *view // of the start, when it came before v
+	session *known
+	row     Row // when v is gone
 }
 
 // SearchConfig says where to look and for what.
@@ -153,19 +158,22 @@ type start struct {
 
 // line takes in one record.
 func (s *search) line(h head, text []byte) error {
-	opens := string(h.event) == string(SessionOpen)
 	wanted := s.m.inTime(&h) && s.m.isEvent(&h)
-	if !wanted && !opens && string(h.event) != string(SessionClose) {
-		return nil
+	switch Event(h.event) {
+	case SessionOpen, SessionClose:
+	default:
+		if !wanted || !s.m.mayFit(text) || s.others(&h) {
+			return nil
+		}
 	}
 	s.v.read(h, text)
 	fits := s.m.session(&s.v)
 	k := s.sessions[string(s.v.sid)]
-	switch {
-	case opens:
+	switch Event(h.event) {
+	case SessionOpen:
 		k = &known{who: whoOf(&s.v), fits: fits}
 		s.sessions[string(s.v.sid)] = k
-	case string(h.event) == string(SessionClose):
+	case SessionClose:
 		delete(s.sessions, string(s.v.sid))
 	}
 	fits = fits || k != nil && k.fits
@@ -182,7 +190,25 @@ func (s *search) line(h head, text []byte) error {
 	if ok, s.lower = s.m.hasText(&s.v, s.lower); !ok {
 		return nil
 	}
-	return s.cfg.Visit(&Match{Lines: [][]byte{text}, Row: rowOf(&s.v, k)})
+	return s.give(&Match{session: k}, text)
+}
+
+// others is a quick look at a line whose session is known: true when it is one that was not asked for.
+func (s *search) others(h *head) bool {
+	rest, ok := bytes.CutPrefix(h.rest, []byte(`,"sid":"`))
+	if len(s.m.bySession) == 0 || !ok {
+		return false
+	}
+	sid, _, _ := bytes.Cut(rest, []byte{'"'})
+	k := s.sessions[string(sid)]
+	return k != nil && !k.fits && Event(h.event) == Statement
+}
+
+// give hands m with one more line to the caller.
+func (s *search) give(m *Match, text []byte) error {
+	m.v = &s.v
+	m.Lines = append(m.Lines, text)
+	return s.cfg.Visit(m)
 }
 
 func hasPrefix(b, prefix []byte) bool {
@@ -204,7 +230,7 @@ func (s *search) half(text []byte, k *known) error {
 			return nil
 		}
 		st.printed = true
-		return s.cfg.Visit(&Match{Lines: [][]byte{text}, Row: rowOf(&s.v, k)})
+		return s.give(&Match{session: k}, text)
 	}
 	st := s.starts[key]
 	delete(s.starts, key)
@@ -216,19 +242,17 @@ func (s *search) half(text []byte, k *known) error {
 
 // whole gives the end of a statement with its start, as far as that was not given before.
 func (s *search) whole(st *start, text []byte, k *known) error {
-	m := &Match{Row: rowOf(&s.v, k)}
+	m := &Match{session: k}
 	if st != nil {
 		if h, ok := parseHead(st.line); ok {
-			var first view
-			first.read(h, st.line)
-			m.Row.join(rowOf(&first, k))
+			m.first = &view{}
+			m.first.read(h, st.line)
 		}
 		if !st.printed {
 			m.Lines = append(m.Lines, st.line)
 		}
 	}
-	m.Lines = append(m.Lines, text)
-	return s.cfg.Visit(m)
+	return s.give(m, text)
 }
 
 // end gives the starts that have no end, in no order but that of the map's making: by seq.
@@ -242,9 +266,7 @@ func (s *search) end() error {
 			continue
 		}
 		s.v.read(h, st.line)
-		m := &Match{Lines: [][]byte{st.line}, Row: rowOf(&s.v, s.sessions[string(s.v.sid)]), Unknown: true}
-		m.Row.Detail = "outcome unknown: " + m.Row.Detail
-		if err := s.cfg.Visit(m); err != nil {
+		if err := s.give(&Match{Unknown: true, session: s.sessions[string(s.v.sid)]}, st.line); err != nil {
 			return err
 		}
 	}

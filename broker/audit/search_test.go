@@ -186,7 +186,7 @@ func TestRowsArePrintable(t *testing.T) {
 	n := 0
 	err := Search(context.Background(), SearchConfig{Directory: dir, Query: Query{Cert: "ff"}, Visit: func(m *Match) error {
 		n++
-		if got, want := Printable(m.Row.Who), `mallet\u001b[2J`; got != want {
+		if got, want := Printable(m.Row().Who), `mallet\u001b[2J`; got != want {
 			t.Errorf("who is %q, want %q", got, want)
 		}
 		return nil

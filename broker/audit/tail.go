@@ -70,8 +70,7 @@ func (l *lastMatches) add(m *Match) error {
 	if l.n <= 0 {
 		return nil
 	}
-	own := *m
-	own.Lines = nil
+	own := Match{Unknown: m.Unknown, row: m.Row()}
 	for _, text := range m.Lines {
 		own.Lines = append(own.Lines, append([]byte(nil), text...))
 	}

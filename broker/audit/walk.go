@@ -84,10 +84,10 @@ func (w *walk) line(h head, l rawLine) {
 		return
 	case h.seq > w.last.seq+1:
 		w.gaps = append(w.gaps, span{w.last.seq + 1, h.seq - 1, at})
-		w.settle(h.prev, false)
+		w.settle(h.before(), false)
 		w.tainted = true
 	default:
-		w.settle(h.prev, true)
+		w.settle(h.before(), true)
 	}
 	w.stray, w.broken = 0, false
 	if string(h.event) == string(checkpointEvent) {
@@ -106,13 +106,13 @@ func (w *walk) line(h head, l rawLine) {
 // has been seen.
 func (w *walk) first(h head, now seen) {
 	w.begin, w.report.First = h.seq, h.seq
-	w.last = seen{at: now.at, seq: h.seq - 1, hash: h.prev}
+	w.last = seen{at: now.at, seq: h.seq - 1, hash: h.before()}
 	if h.seq > 1 {
 		w.gaps = append(w.gaps, span{1, h.seq - 1, now.at})
 		w.tainted = true // until a checkpoint brings the edge
 		return
 	}
-	if h.prev != (hash{}) {
+	if string(h.prev) != (hash{}).String() {
 		w.add(now.at, FoundChanged, "prev of seq 1 is not zero")
 	}
 }

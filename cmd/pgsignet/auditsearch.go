@@ -126,7 +126,7 @@ func (p *recordPrinter) print(m *audit.Match) error {
 		p.began = true
 		p.line("TIME", "EVENT", "WHO", "ROLE", "DATABASE", "STATE", "DETAIL")
 	}
-	r := m.Row
+	r := m.Row()
 	p.line(strings.Replace(r.Time[:min(len(r.Time), 23)], "T", " ", 1), r.Event, r.Who, r.Role, r.Database, r.SQLState, r.Detail)
 	if p.width > 0 {
 		return p.w.Flush()
