@@ -1,0 +1,17 @@
+// Package docs reads the repository's documents, so that tests can hold them to the code: examples
+// load and run, commands and flags exist, refusals are quoted as they are sent, licences are named.
+//
+// It does not render Markdown and knows only the forms that these documents use.
+//
+// The info string of a fenced block says what a test does with it:
+//
+//	```hcl NAME              a complete configuration, loaded under that file name
+//	```hcl                   part of one; rule blocks alone are loaded beside README's configuration
+//	```sh                    commands; those that begin with pgsignet or make must exist
+//	```sh run                also run by a test, as they stand
+//	```conf pg_hba.conf      read by a real PostgreSQL, and so is pg_ident.conf; a number behind
+//	```conf pg_ident.conf 16 it is the oldest version that understands the lines
+//	```conf postgresql.conf  settings that exist
+//	```sql                   run by a superuser; a number behind it as above
+//	```go run (js, python, java, sh)   a program that logs in, run where its driver is installed
+package docs
