@@ -17,7 +17,15 @@ import (
 // below (T44), and what x509 lets through but must not (T45).
 
 // subtrees are the bases of one certificate's name constraints.
-type subtrees struct{ permitted, excluded []generalName }
+type subtrees struct{ permitted, excluded []base }
+
+// base is the root of one subtree. What comparison needs of a directoryName is worked out once: a
+// hostile CA may write thousands of them.
+type base struct {
+	generalName
+	sets   []cryptobyte.String // a directoryName's RDNs
+	folded [][]string          // and what they fold to
+}
 
 // parseConstraints reads the extension; ok is false when it has a form that is not evaluated.
 func parseConstraints(value []byte) (t subtrees, ok bool) {
@@ -35,19 +43,20 @@ func parseConstraints(value []byte) (t subtrees, ok bool) {
 }
 
 // parseBases reads GeneralSubtrees. A minimum or maximum is not evaluated: it must be absent.
-func parseBases(s cryptobyte.String) (bases []generalName, ok bool) {
+func parseBases(s cryptobyte.String) (bases []base, ok bool) {
 	for !s.Empty() {
 		var seq, value cryptobyte.String
-		var n generalName
-		if !s.ReadASN1(&seq, der.SEQUENCE) || !seq.ReadAnyASN1(&value, &n.tag) || !seq.Empty() {
+		var b base
+		if !s.ReadASN1(&seq, der.SEQUENCE) || !seq.ReadAnyASN1(&value, &b.tag) || !seq.Empty() {
 			return nil, false
 		}
-		if n.value = value; n.tag == tagDirectory {
-			if _, ok := rdns(n.value); !ok {
+		if b.value = value; b.tag == tagDirectory {
+			if b.sets, ok = rdns(value); !ok {
 				return nil, false
 			}
+			b.folded = foldName(b.sets)
 		}
-		bases = append(bases, n)
+		bases = append(bases, b)
 	}
 	return bases, true
 }
@@ -63,8 +72,8 @@ func checkConstraints(chain []*x509.Certificate, i int) string {
 	if !ok {
 		return "its name constraints have a form that is not evaluated"
 	}
-	for _, base := range slices.Concat(t.permitted, t.excluded) {
-		if base.tag == tagDNS && bytes.HasPrefix(base.value, []byte(".")) {
+	for _, b := range slices.Concat(t.permitted, t.excluded) {
+		if b.tag == tagDNS && bytes.HasPrefix(b.value, []byte(".")) {
 			return "it constrains DNS names with a leading dot"
 		}
 	}
@@ -93,7 +102,7 @@ func (t subtrees) violation(c *x509.Certificate) string {
 				return s
 			}
 		default:
-			sameType := func(base generalName) bool { return base.tag == n.tag }
+			sameType := func(b base) bool { return b.tag == n.tag }
 			if slices.ContainsFunc(t.permitted, sameType) || slices.ContainsFunc(t.excluded, sameType) {
 				return fmt.Sprintf("it constrains names of type [%d], and such a name occurs below", n.tag&0x1f)
 			}
@@ -105,46 +114,41 @@ func (t subtrees) violation(c *x509.Certificate) string {
 // directoryViolation evaluates directoryName bases against one Name: permitted needs RDNs that are
 // equal byte for byte, excluded also hits after folding case and string type (T44).
 func (t subtrees) directoryViolation(name []byte) string {
-	if _, ok := rdns(name); !ok {
+	sets, ok := rdns(name)
+	if !ok {
 		return "a directory name below it cannot be read"
 	}
 	constrained, permitted := false, false
-	for _, base := range t.permitted {
-		if base.tag == tagDirectory {
+	for _, b := range t.permitted {
+		if b.tag == tagDirectory {
 			constrained = true
-			permitted = permitted || hasPrefix(name, base.value, bytes.Equal)
+			permitted = permitted || hasPrefix(sets, b.sets, func(x, y cryptobyte.String) bool { return bytes.Equal(x, y) })
 		}
 	}
 	if constrained && !permitted {
 		return fmt.Sprintf("the name \"%s\" is not permitted", nameText(name))
 	}
-	for _, base := range t.excluded {
-		if base.tag == tagDirectory && hasPrefix(name, base.value, equalFolded) {
+	folded := foldName(sets)
+	for _, b := range t.excluded {
+		if b.tag == tagDirectory && hasPrefix(folded, b.folded, slices.Equal[[]string]) {
 			return fmt.Sprintf("the name \"%s\" is excluded", nameText(name))
 		}
 	}
 	return ""
 }
 
-// hasPrefix says that the RDNs of name begin with those of base. Both were read before, so that
-// neither is malformed.
-func hasPrefix(name, base []byte, equal func(a, b []byte) bool) bool {
-	n, _ := rdns(name)
-	b, _ := rdns(base)
-	if len(b) > len(n) {
-		return false
-	}
-	for i := range b {
-		if !equal(n[i], b[i]) {
-			return false
-		}
-	}
-	return true
+// hasPrefix says that name begins with the RDNs of base.
+func hasPrefix[T any](name, base []T, equal func(a, b T) bool) bool {
+	return len(base) <= len(name) && slices.EqualFunc(name[:len(base)], base, equal)
 }
 
-// equalFolded compares two RDNs as sets of attributes, folding case, space and string type.
-func equalFolded(a, b []byte) bool {
-	return slices.Equal(foldRDN(a), foldRDN(b))
+// foldName folds case, space and string type of every RDN, which becomes a sorted set of attributes.
+func foldName(sets []cryptobyte.String) [][]string {
+	folded := make([][]string, len(sets))
+	for i, set := range sets {
+		folded[i] = foldRDN(set)
+	}
+	return folded
 }
 
 func foldRDN(set cryptobyte.String) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -30,47 +31,78 @@ type ocspStatus struct {
 	failure error       // why it is unavailable
 }
 
-// askOCSP fills in the responders' word on every certificate of c below its anchor. A response
-// stapled by the client counts for the leaf alone (T62). An intermediate that names no responder is
-// left to the CRLs: nobody could ever vouch for it by OCSP.
+// askOCSP fills in the responders' word on every certificate of c below its anchor, and asks about
+// all of them at once. A response stapled by the client counts for the leaf alone (T62). An
+// intermediate that names no responder is left to the CRLs: nobody could ever vouch for it by OCSP.
 func (s *Snapshot) askOCSP(ctx context.Context, c *chain, statuses []status, in login) {
+	if s.cfg.OCSP != ocspLax && s.cfg.OCSP != ocspStrict {
+		for i := range statuses {
+			statuses[i].ocsp.state = ocspOff
+		}
+		return
+	}
+	var missing sync.WaitGroup
 	for i := range statuses {
 		st, sub := &statuses[i].ocsp, &c.subjects[i]
-		asked := s.cfg.OCSP == ocspLax || s.cfg.OCSP == ocspStrict
-		if !asked || i > 0 && len(sub.cert.OCSPServer) == 0 {
+		if i > 0 && len(sub.cert.OCSPServer) == 0 {
 			st.state = ocspOff
 			continue
 		}
 		if i == 0 && len(in.staple) > 0 {
-			if a, err := verifyOCSP(in.staple, sub, in.exact, nil, s.delegateRevoked(in.now)); err == nil {
-				s.ocsp.offer(sub, a)
-			} else {
-				st.failure = fmt.Errorf("stapled response: %w", err)
-			}
+			s.takeStaple(sub, st, in)
 		}
-		s.askOne(ctx, sub, st, in)
+		if a := s.ocsp.peek(sub, in.exact); a != nil {
+			st.take(a)
+		} else if err := s.mayAsk(sub, in); err != nil {
+			st.failure = errors.Join(st.failure, err)
+		} else {
+			missing.Go(func() { s.askOne(ctx, sub, st, in) })
+		}
 	}
+	missing.Wait()
 }
 
-func (s *Snapshot) askOne(ctx context.Context, sub *subject, st *ocspStatus, in login) {
-	a := s.ocsp.peek(sub, in.exact)
-	var err error
-	switch {
-	case a != nil:
-	case in.fetch && len(sub.cert.OCSPServer) > 0:
-		a, err = s.ocsp.ask(ctx, sub, in.exact, s.delegateRevoked(in.now))
-	case in.fetch:
-		err = errNoResponder
-	default:
-		err = errors.New("no answer at hand")
+// takeStaple gives the client's response to the cache, where it counts unless a newer one is known.
+func (s *Snapshot) takeStaple(sub *subject, st *ocspStatus, in login) {
+	a, err := verifyOCSP(in.staple, sub, in.exact, nil, s.delegateRevoked(in.now))
+	if err != nil {
+		st.failure = fmt.Errorf("stapled response: %w", err)
+		return
 	}
-	st.answer = a
-	switch {
-	case a == nil:
+	s.ocsp.offer(sub, a)
+}
+
+func (s *Snapshot) mayAsk(sub *subject, in login) error {
+	if len(sub.cert.OCSPServer) == 0 {
+		return errNoResponder
+	}
+	if !in.fetch {
+		return errors.New("no answer at hand")
+	}
+	return nil
+}
+
+// askOne fetches an answer. A parser that panics on what the responder sent gives none.
+func (s *Snapshot) askOne(ctx context.Context, sub *subject, st *ocspStatus, in login) {
+	defer func() {
+		if p := recover(); p != nil {
+			*st = ocspStatus{failure: fmt.Errorf("panic in OCSP: %v", p)}
+		}
+	}()
+	a, err := s.ocsp.ask(ctx, sub, in.exact, s.delegateRevoked(in.now))
+	if err != nil {
 		st.failure = errors.Join(st.failure, err)
-	case a.word == saysGood:
+		return
+	}
+	st.take(a)
+}
+
+func (st *ocspStatus) take(a *ocspAnswer) {
+	st.answer = a
+	switch a.word {
+	case saysGood:
 		st.state = ocspGood
-	case a.word == saysRevoked:
+	case saysRevoked:
 		st.state = ocspRevoked
 	default:
 		st.failure = errors.New("the responder does not know the certificate")

@@ -15,8 +15,14 @@ type Refusal struct {
 	cause                error
 }
 
-// SQLState is invalid_authorization_specification (PostgreSQL appendix A).
-func (r *Refusal) SQLState() string { return "28000" }
+// SQLState is invalid_authorization_specification, or internal_error where the fault is ours
+// (PostgreSQL appendix A).
+func (r *Refusal) SQLState() string {
+	if r.reason == internalReason {
+		return "XX000"
+	}
+	return "28000"
+}
 
 // Reason is a slug of the closed set T89.
 func (r *Refusal) Reason() string { return string(r.reason) }

@@ -47,7 +47,7 @@ type login struct {
 
 // Verify decides about the certificates a client presented, leaf first. staple is the OCSP response
 // that came with them, or nil. ctx bounds the wait for an OCSP responder. The error is always a
-// *Refusal. Verify never panics (T32), and does not change or keep peer.
+// *Refusal. Verify never panics (T32). It keeps the certificates and changes none.
 func (s *Snapshot) Verify(ctx context.Context, peer []*x509.Certificate, staple []byte, now time.Time) (*Verified, error) {
 	return s.verify(ctx, login{peer: slices.Clone(peer), staple: staple, now: now, fetch: true})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // maxPaths bounds the paths that are looked at to choose the reason of a refusal.
-const maxPaths = 64
+const maxPaths = 16
 
 // walk finds every path from a leaf to an anchor by names and signatures alone, to learn why none
 // is acceptable (T35). It never accepts: x509.Verify does.
