@@ -15,7 +15,8 @@ import (
 var ErrNoKey = errors.New("the server gave no cancel key")
 
 // Cancel asks the server to stop what this connection runs. It goes to the address of the
-// connection itself under the same TLS settings (W77), and returns nil when the server has closed
+// connection itself under the TLS settings of its login (W77), with the certificate and CAs that are
+// in force now, and returns nil when the server has closed
 // the cancel connection: from then on the request can hit nothing that starts later (W74). It may be
 // called while others use Net. After an error the request may still arrive: do not reuse the
 // connection. The caller bounds it by ctx.
@@ -33,7 +34,8 @@ func (c *Conn) Cancel(ctx context.Context) error {
 }
 
 func (c *Conn) cancel(ctx context.Context) error {
-	raw, err := c.peer.dial(ctx, c.Addr)
+	peer := c.peerNow()
+	raw, err := peer.dial(ctx, c.Addr)
 	if err != nil {
 		return err
 	}
@@ -41,8 +43,8 @@ func (c *Conn) cancel(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	seen := new(shown)
-	conn := tls.Client(raw, c.peer.tlsConfig(seen))
-	if err := c.peer.handshake(ctx, conn, seen); err != nil {
+	conn := tls.Client(raw, peer.tlsConfig(seen))
+	if err := peer.handshake(ctx, conn, seen); err != nil {
 		return err
 	}
 	request := pgwire.AppendCancelRequest(nil, pgwire.CancelKey{PID: c.PID, Secret: c.Secret})

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/testenv/fakepg"
+	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
 // W77: over TLS, to the connection's own address, with its key; W74: it returns after EOF.
@@ -161,8 +163,55 @@ func TestCloseUnderUse(t *testing.T) {
 	}
 }
 
-// The TLS settings of a cancel are those of the login: another CA now does not matter, the server's
-// name does.
+// A session outlives its certificate; its cancel shows the one in force (T77). When there is none, an
+// old one that is still valid, else none at all.
+func TestCancelAfterRotation(t *testing.T) {
+	l := newLab(t)
+	serials := make(chan string, 1)
+	config := l.serverTLS()
+	config.ClientAuth = tls.RequestClientCert
+	server := fakepg.Start(t, fakepg.Options{
+		TLS: config,
+		Cancel: func(c *fakepg.Conn, _ pgwire.CancelKey) {
+			if certs := c.TLS.ConnectionState().PeerCertificates; len(certs) > 0 {
+				serials <- certs[0].SerialNumber.Text(16)
+			} else {
+				serials <- "none"
+			}
+		},
+	}, welcome)
+	certificate := func(life time.Duration) *tls.Certificate {
+		return withLeaf(t, l.Issue(l.Broker, pki.Shape{CN: "broker", NotAfter: time.Now().Add(life)}).TLS())
+	}
+	for _, tt := range []struct {
+		name       string
+		login, now *tls.Certificate
+		want       func(login, now *tls.Certificate) string
+	}{
+		{"replaced", certificate(time.Hour), certificate(time.Hour), func(_, now *tls.Certificate) string { return serial(now) }},
+		{"gone", certificate(time.Hour), nil, func(login, _ *tls.Certificate) string { return serial(login) }},
+		{"gone and old over", certificate(-time.Second), nil, func(_, _ *tls.Certificate) string { return "none" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var current atomic.Pointer[tls.Certificate]
+			current.Store(tt.login)
+			cfg := l.config(server.Addr)
+			cfg.Credential = Certificate{Load: current.Load}
+			c := l.dial(cfg, login)
+			current.Store(tt.now)
+			if err := c.Cancel(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := <-serials, tt.want(tt.login, tt.now); got != want {
+				t.Errorf("the cancel showed serial %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func serial(c *tls.Certificate) string { return c.Leaf.SerialNumber.Text(16) }
+
+// A cancel verifies the server as a login does.
 func TestCancelVerifiesServer(t *testing.T) {
 	l := newLab(t)
 	config := l.serverTLS()

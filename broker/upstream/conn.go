@@ -29,8 +29,8 @@ type Conn struct {
 	CertSerial    string    // of the client certificate shown, lower-case hex; "" for none
 	CertNotAfter  time.Time // of the same; zero for none
 
-	peer  *peer
-	state serverState
+	state   serverState
+	peerNow func() *peer // how to reach the server for a cancel
 }
 
 func newConn(hc *pgconn.HijackedConn, p *peer, state serverState, now time.Time) (*Conn, error) {
@@ -48,7 +48,6 @@ func newConn(hc *pgconn.HijackedConn, p *peer, state serverState, now time.Time)
 		Addr:          tc.RemoteAddr().String(),
 		ServerVersion: hc.ParameterStatuses["server_version"],
 		Created:       now,
-		peer:          p,
 		state:         state,
 	}
 	for name, value := range hc.ParameterStatuses {

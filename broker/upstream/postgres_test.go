@@ -215,4 +215,3 @@ func plain(t *testing.T, s *pgserver.Server, role string) string {
 	}
 	return e.Code
 }
-
