@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -309,4 +310,27 @@ func (g *generator) raw(pieces ...string) string {
 		b.WriteString(g.pick(pieces...))
 	}
 	return b.String()
+}
+
+// W28: the numbers that FunctionEffects lets pass are those of PostgreSQL's large objects.
+func TestFunctionEffectsAsPostgreSQL(t *testing.T) {
+	conn := connect(t, realServer(t))
+	results, err := run(conn, "SELECT oid::text, proname FROM pg_proc WHERE oid < 10000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range results[0].Rows {
+		oid, err := strconv.ParseUint(string(row[0]), 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := string(row[1])
+		want := sqllex.Dirty | sqllex.Unresettable
+		if strings.HasPrefix(name, "lo_") || name == "loread" || name == "lowrite" {
+			want = 0
+		}
+		if got := sqllex.FunctionEffects(uint32(oid)); got != want {
+			t.Errorf("%d %s: got %s, want %s", oid, name, got, want)
+		}
+	}
 }

@@ -30,7 +30,6 @@ const (
 	wEnd
 	wExecute
 	wExists
-	wFunction
 	wGlobal
 	wGrant
 	wGroup
@@ -44,13 +43,10 @@ const (
 	wMapping
 	wMerge
 	wNames
-	wOn
-	wOption
 	wPassword
 	wPlans
 	wPrepare
 	wPrepared
-	wProcedure
 	wRead
 	wRename
 	wReplace
@@ -68,7 +64,6 @@ const (
 	wTime
 	wTo
 	wTransaction
-	wTrue
 	wUnlisten
 	wUser
 	wWith
@@ -77,7 +72,7 @@ const (
 	wXML
 	wZone
 
-	// Names: of functions, a schema, settings.
+	// Names, of functions, a schema, settings: all above wZone.
 	nPgCatalog
 	nPgTemp          // the schema of temporary objects
 	nSetConfig       // sets what its first argument names
@@ -89,8 +84,6 @@ const (
 	nUnresettable    // leaves what no DISCARD removes
 	nReadOnly        // transaction_read_only
 	nDefaultReadOnly // default_transaction_read_only
-	nTransactional   // another parameter that ends with the transaction
-	nIdentity        // role, session_authorization: as names of parameters
 )
 
 var words = map[string]word{
@@ -99,14 +92,14 @@ var words = map[string]word{
 	"commit": wCommit, "constraints": wConstraints, "create": wCreate, "database": wDatabase,
 	"deallocate": wDeallocate, "declare": wDeclare, "default": wDefault, "discard": wDiscard,
 	"do": wDo, "drop": wDrop, "end": wEnd, "execute": wExecute, "exists": wExists,
-	"function": wFunction, "global": wGlobal, "grant": wGrant, "group": wGroup, "hold": wHold,
+	"global": wGlobal, "grant": wGrant, "group": wGroup, "hold": wHold,
 	"if": wIf, "insert": wInsert, "into": wInto, "listen": wListen, "load": wLoad, "local": wLocal,
-	"mapping": wMapping, "merge": wMerge, "names": wNames, "on": wOn, "option": wOption,
+	"mapping": wMapping, "merge": wMerge, "names": wNames,
 	"password": wPassword, "plans": wPlans, "prepare": wPrepare, "prepared": wPrepared,
-	"procedure": wProcedure, "read": wRead, "rename": wRename, "replace": wReplace, "reset": wReset,
+	"read": wRead, "rename": wRename, "replace": wReplace, "reset": wReset,
 	"revoke": wRevoke, "role": wRole, "rollback": wRollback, "schema": wSchema, "select": wSelect,
 	"sequences": wSequences, "session": wSession, "set": wSet, "start": wStart, "temp": wTemp,
-	"temporary": wTemp, "time": wTime, "to": wTo, "transaction": wTransaction, "true": wTrue,
+	"temporary": wTemp, "time": wTime, "to": wTo, "transaction": wTransaction,
 	"unlisten": wUnlisten, "user": wUser, "with": wWith, "work": wWork, "write": wWrite,
 	"xml": wXML, "zone": wZone,
 
@@ -121,8 +114,6 @@ var words = map[string]word{
 	"pg_copy_physical_replication_slot": nUnresettable, "pg_copy_logical_replication_slot": nUnresettable,
 	"pg_replication_origin_session_setup": nUnresettable,
 	"transaction_read_only":               nReadOnly, "default_transaction_read_only": nDefaultReadOnly,
-	"transaction_isolation": nTransactional, "transaction_deferrable": nTransactional,
-	"session_authorization": nIdentity,
 }
 
 // families are names by their prefix.
