@@ -64,12 +64,16 @@ type Pool struct {
 	Limits       pool.Limits
 	ResetAlways  bool // transaction mode: DISCARD ALL after every transaction
 	ResetTimeout time.Duration
-	Prepared     int // statements a server connection holds for clients in transaction mode
+	LoginCheck   time.Duration // how old the proof may be that a role can still log in
+	EvictOnDrop  bool          // close a database's idle connections before it is dropped or renamed
+	Prepared     int           // statements a server connection holds for clients in transaction mode
+	Pins         *relay.PinLimit
 }
 
 // Snapshot is all that a reload replaces in one step. It never changes.
 type Snapshot struct {
 	Policy    *policy.Policy
+	Databases []string                   // names of databases, without "*", in the files' order
 	SHA256    string                     // of the configuration files
 	Trust     map[string]*trust.Snapshot // by listener
 	Upstreams map[string]*Upstream       // by name
@@ -86,6 +90,8 @@ type Server struct {
 	keys  *cancelKeys
 
 	statements *relay.Statements
+	walsenders sync.Map // session id of a replication client to its walsender
+	events     chan poolEvent
 
 	snapshot  atomic.Pointer[Snapshot]
 	serverIDs atomic.Uint64
@@ -111,7 +117,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	if cfg.SetupTimeout == 0 {
 		cfg.SetupTimeout = 10 * time.Second
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements()}
+	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements(), events: make(chan poolEvent, 64)}
 	for i := range cfg.Listeners {
 		l := cfg.Listeners[i]
 		if first.Trust[l.Name] == nil {
@@ -171,6 +177,7 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.pools.Run(poolCtx) })
 	background.Go(func() { s.reap(poolCtx) })
+	background.Go(func() { s.handleEvents(poolCtx) })
 
 	var accepting sync.WaitGroup
 	for _, d := range s.doors {

@@ -47,13 +47,32 @@ func (s *session) decideBy(snap *Snapshot, now time.Time) (stage string, err err
 	}
 	d.identity.Anchors = d.verified.Anchors
 	d.request = s.policyRequest(d.identity, now)
-	if d.grant, err = snap.Policy.Decide(d.request); err != nil {
+	if d.grant, err = s.askPolicy(snap, d.request); err != nil {
 		s.decided.Store(d)
 		return stagePolicy, err
 	}
 	s.decided.Store(d)
 	return "", nil
 }
+
+// askPolicy decides the request. Physical replication is of a whole server and names no database, or
+// the word "replication" instead (pg_basebackup): it is granted by the first database that the
+// client may replicate from.
+func (s *session) askPolicy(snap *Snapshot, r policy.Request) (*policy.Grant, error) {
+	grant, err := snap.Policy.Decide(r)
+	if err == nil || !s.physicalReplication() {
+		return grant, err
+	}
+	for _, name := range snap.Databases {
+		r.Database = name
+		if grant, err := snap.Policy.Decide(r); err == nil {
+			return grant, nil
+		}
+	}
+	return nil, err
+}
+
+func (s *session) physicalReplication() bool { return s.client.Startup.Replication() == "true" }
 
 func (s *session) policyRequest(id *identity.Identity, now time.Time) policy.Request {
 	start := s.client.Startup

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/upstream"
+	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/policy"
 )
 
@@ -35,9 +38,13 @@ func (s *Server) poolRequest(c *session) (pool.Request, error) {
 	}
 	limits := up.Pool.Limits
 	limits.MapMax = d.grant.Limits.Pool
+	key := poolKey(d.grant, up.Pool.Share)
+	if d.request.Replication {
+		key.Replication, key.Share = true, c.id.String() // a walsender serves one client (W63)
+		limits.MinIdle = 0
+	}
 	return pool.Request{
-		Key: poolKey(d.grant, up.Pool.Share), Limits: limits, Map: d.grant.Rule.Name,
-		Session: c.id.String(), Ended: c.isEnded,
+		Key: key, Limits: limits, Map: d.grant.Rule.Name, Session: c.id.String(), Ended: c.isEnded,
 	}, nil
 }
 
@@ -47,8 +54,16 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (*relay.Server, error) 
 	if up == nil {
 		return nil, fmt.Errorf("upstream %q is not configured", key.Upstream)
 	}
+	login := upstream.Login{Role: key.Role, Database: key.Database}
+	if key.Replication {
+		asked, ok := s.walsenders.Load(key.Share)
+		if !ok {
+			return nil, fmt.Errorf("the client of replication session %s has left", key.Share)
+		}
+		login.Replication, login.Params = asked.(walsender).mode, asked.(walsender).params
+	}
 	began := time.Now()
-	conn, err := up.Dial(ctx, upstream.Login{Role: key.Role, Database: key.Database})
+	conn, err := up.Dial(ctx, login)
 	if err != nil {
 		return nil, err
 	}
@@ -56,12 +71,95 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (*relay.Server, error) 
 		ID: s.serverIDs.Add(1), Conn: conn.Net, PID: conn.PID, Params: conn.Params, Addr: conn.Addr,
 		CertSerial: conn.CertSerial, CertNotAfter: conn.CertNotAfter, Connect: time.Since(began),
 		PreparedStatements: up.Pool.Prepared, Ended: s.servers.Done,
+		Noticed: func(e relay.Event) { s.noticed(key, e) },
 	}
 	if len(conn.Secret) > 0 {
 		cfg.Cancel = conn.Cancel
 	}
 	s.servers.Add(1)
 	return relay.NewServer(cfg), nil
+}
+
+// walsender is what a replication client's own server connection is opened with.
+type walsender struct {
+	mode   string // of the start-up parameter `replication`
+	params []pgwire.Param
+}
+
+// poolEvent is an event of a server connection that its whole pool has to hear of.
+type poolEvent struct {
+	key   pool.Key
+	event relay.Event
+}
+
+// noticed takes an event from a server connection, which cannot wait. Events that come faster than
+// they are dealt with are the same few again: those too many are dropped.
+func (s *Server) noticed(key pool.Key, e relay.Event) {
+	select {
+	case s.events <- poolEvent{key, e}:
+	default:
+	}
+}
+
+// handleEvents acts on what server connections have noticed, until ctx ends.
+func (s *Server) handleEvents(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-s.events:
+			s.handle(ctx, e)
+		}
+	}
+}
+
+func (s *Server) handle(ctx context.Context, e poolEvent) {
+	sameUpstream := func(i pool.ServerInfo[*relay.Server]) bool { return i.Key.Upstream == e.key.Upstream }
+	switch e.event.Kind {
+	case relay.DefaultsChanged:
+		s.pools.Retire(0, sameUpstream) // W54
+	case relay.Demoted:
+		n := s.pools.Retire(0, sameUpstream) // W70
+		s.log.Warn("server changed its part", zap.String("upstream", e.key.Upstream), zap.Int("retired", n))
+	case relay.DatabaseGoing:
+		up := s.snapshot.Load().Upstreams[e.key.Upstream]
+		if up == nil || !up.Pool.EvictOnDrop {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, evictTimeout)
+		defer cancel()
+		s.pools.CloseIdle(ctx, pool.Scope{Upstream: e.key.Upstream, Database: e.event.Database}) // W98
+	}
+}
+
+// evictTimeout bounds the wait for idle connections of a database to close. PostgreSQL itself waits
+// 5 s for them (CountOtherDBBackends).
+const evictTimeout = 5 * time.Second
+
+// mayStillLogIn asks PostgreSQL, on a connection that was used before, whether the role could log in
+// now (W95). Every name is qualified: the role's search_path has no say in it.
+const mayStillLogIn = `SELECT r.rolcanlogin AND pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT')
+	FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER`
+
+// checkLogin makes sure that a role which is served from the pool could still log in. When it could
+// not, the pool is retired, so that the next connection is a new login and PostgreSQL's own word
+// decides; ok is false then.
+func (s *session) checkLogin(lease relay.Lease) (ok bool) {
+	d := s.decided.Load()
+	every := d.snapshot.Upstreams[d.grant.Upstream].Pool.LoginCheck
+	if lease.Fresh() || d.request.Replication || !lease.CheckDue(every) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.server.cfg.SetupTimeout)
+	defer cancel()
+	reply, err := lease.Server().Exec(ctx, mayStillLogIn)
+	if err == nil && reply.Error == nil && len(reply.Values) == 1 && string(reply.Values[0]) == "t" {
+		lease.Checked()
+		return true
+	}
+	key := poolKey(d.grant, d.snapshot.Upstreams[d.grant.Upstream].Pool.Share)
+	s.server.pools.Retire(0, func(i pool.ServerInfo[*relay.Server]) bool { return i.Key == key })
+	return false
 }
 
 // serverTLS gives a listener's handshakes the TLS configuration of the snapshot in force.

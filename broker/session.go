@@ -96,6 +96,12 @@ func (s *session) login() (stage string, _ *login, err error) {
 	if stage, err := s.decide(); err != nil {
 		return stage, nil, err
 	}
+	if s.decided.Load().request.Replication {
+		id := s.id.String()
+		s.server.walsenders.Store(id, walsender{s.client.Startup.Replication(), settings})
+		defer s.server.walsenders.Delete(id)
+		settings = nil // they are part of the login upstream
+	}
 	lease, err := s.firstLease()
 	if err != nil {
 		return stagePool, nil, err
@@ -111,9 +117,14 @@ func (s *session) login() (stage string, _ *login, err error) {
 // firstLease gets the server connection that the session begins with.
 func (s *session) firstLease() (relay.Lease, error) {
 	began := time.Now()
-	lease, err := s.acquire(s.ctx)
-	s.setup.Queue = time.Since(began)
-	return lease, err
+	defer func() { s.setup.Queue = time.Since(began) }()
+	for {
+		lease, err := s.acquire(s.ctx)
+		if err != nil || s.checkLogin(lease) {
+			return lease, err
+		}
+		lease.Destroy()
+	}
 }
 
 // acquire waits for a server connection of the pool that the session was granted.
@@ -165,7 +176,11 @@ func (s *session) shownPID(server *relay.Server) uint32 {
 var errAbandoned = errors.New("client left during login")
 
 // prepare makes the server connection the client's: its start-up settings, then the map's (W13, W51).
+// A walsender has been given them at its login, and may know no SQL.
 func (s *session) prepare(server *relay.Server, settings []pgwire.Param) (*relay.Profile, error) {
+	if s.decided.Load().request.Replication {
+		return &relay.Profile{}, nil
+	}
 	for _, p := range s.decided.Load().grant.Session.Settings {
 		settings = append(settings, pgwire.Param(p))
 	}
@@ -188,6 +203,7 @@ func (s *session) attach(lease relay.Lease, profile *relay.Profile) *relay.Sessi
 	r := relay.New(relay.Config{
 		Client: s.client.Conn, Mode: s.mode(), Server: lease.Server(), Lease: lease, Profile: profile,
 		Acquire: s.acquire, Statements: s.server.statements, ResetAlways: up.Pool.ResetAlways,
+		Once: d.request.Replication, Pins: up.Pool.Pins,
 		ResetTimeout: up.Pool.ResetTimeout, CancelTimeout: up.CancelTimeout,
 	})
 	s.mu.Lock()

@@ -145,10 +145,11 @@ func (s *Session) plan(server *Server, b []byte) (held, want int, err error) {
 			return len(b), need, nil
 		}
 		n := min(total, len(b))
+		s.dropRest = false
 		if err := s.message(server, typ, b[:n], total); err != nil {
 			return 0, 0, err
 		}
-		s.in.remain, s.in.drop = total-n, false
+		s.in.remain, s.in.drop = total-n, s.dropRest
 		b = b[n:]
 	}
 	return 0, 0, nil

@@ -162,7 +162,8 @@ func (s *Server) endReset() error {
 		return errReset // lose destroys the lease
 	}
 	s.lease, s.resetNote, s.phase = Lease{}, nil, phaseIdle
-	s.pins, s.unpins, s.dirty, s.applied, s.resetSeen = 0, 0, false, nil, false
+	s.unpin(s.pins)
+	s.unpins, s.dirty, s.applied, s.resetSeen = 0, false, nil, false
 	s.prepared.clear()
 	held := s.cancels > 0
 	if held {

@@ -104,6 +104,9 @@ func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
 		}
 	}
 	s.unnamed, server.prepared.unnamed = nil, nil
+	if !server.mayPin(pinHuge) {
+		return errTooManyPins(pgwire.Fatal)
+	}
 	server.pin(pinHuge)
 	return s.pass(server, msg)
 }
@@ -184,7 +187,11 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 	if st.target != nil {
 		s.forgetName(server, st.deallocates)
 	}
-	if affects := s.affect(server, &st.effects, false, st.text); affects != nil {
+	affects, refusal := s.affect(server, &st.effects, false, st.text)
+	if refusal != nil {
+		return s.refuseOnServer(server, pgwire.MsgBind, refusal)
+	}
+	if affects != nil {
 		n = affects
 	}
 	server.ledger.sent(pgwire.MsgBind, 0, fromClient, n)
@@ -287,8 +294,7 @@ func (s *Session) forgetName(server *Server, name string) {
 func (s *Session) query(server *Server, msg []byte, total int) error {
 	s.unnamed, server.prepared.unnamed = nil, nil
 	if len(msg) < total {
-		server.pin(pinHuge)
-		return s.pass(server, msg)
+		return s.queryHuge(server, msg)
 	}
 	text := string(bytes.TrimSuffix(msg[headerSize:], []byte{0}))
 	effects := sqllex.Classify(text)
@@ -297,9 +303,22 @@ func (s *Session) query(server *Server, msg []byte, total int) error {
 			return s.queryDeallocate(server, effects.Name, old.st)
 		}
 	}
-	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, s.affect(server, &effects, true, func() string { return text }))
+	n, refusal := s.affect(server, &effects, true, func() string { return text })
+	if refusal != nil {
+		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)
+	}
+	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, n)
 	s.box.add(msg)
 	return nil
+}
+
+// queryHuge relays a Query that is too long to be looked at.
+func (s *Session) queryHuge(server *Server, msg []byte) error {
+	if !server.mayPin(pinHuge) {
+		return errTooManyPins(pgwire.Fatal)
+	}
+	server.pin(pinHuge)
+	return s.pass(server, msg)
 }
 
 // queryDeallocate relays DEALLOCATE of a name of the client's as one of the server's (W41).

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -46,6 +45,9 @@ type ServerConfig struct {
 	// PreparedStatements is how many statements the connection holds at most for clients in
 	// transaction mode; 0 is no limit.
 	PreparedStatements int
+	// Noticed is told of what concerns others of the pool; nil: nobody. It is called with a lock
+	// held: it must not block or call back.
+	Noticed func(Event)
 	// Ended is called once, when the reader has ended and nothing of the connection is left.
 	Ended func()
 }
@@ -88,6 +90,7 @@ type Server struct {
 	changed   bool         // a parameter was reported since the last boundary
 	pins      sqllex.Flags // why it stays with its client
 	unpins    sqllex.Flags // pins that end when the transaction commits
+	pinned    *PinLimit    // where the pins are counted
 	dirty     bool         // DISCARD ALL before anybody else
 	prepared  prepared
 
@@ -195,206 +198,6 @@ func (s *Server) take(b []byte) error {
 	return s.settle()
 }
 
-// scan walks the messages in b and collects in s.spans the bytes that are the client's. It returns
-// how many bytes at the end of b are an incomplete message that must be seen whole. Called with mu.
-func (s *Server) scan(b []byte) (held int, err error) {
-	for len(b) > 0 {
-		if s.remain > 0 {
-			n := min(s.remain, len(b))
-			if !s.drop {
-				s.spans.add(b[:n])
-			}
-			s.remain -= n
-			b = b[n:]
-			continue
-		}
-		if len(b) < headerSize {
-			return len(b), nil
-		}
-		length := int(int32(binary.BigEndian.Uint32(b[1:]))) - 4
-		if length < 0 {
-			return 0, fmt.Errorf("%w: message %q of length %d", errUnexpected, b[0], length+4)
-		}
-		total := headerSize + length
-		whole := total <= len(b)
-		if !whole && total <= len(s.buf) && s.mustSee(b[0]) {
-			return len(b), nil
-		}
-		n := min(total, len(b))
-		v, err := s.message(b[0], b[headerSize:n], whole)
-		if err != nil {
-			return 0, err
-		}
-		s.drop = !v.forward || v.instead != nil
-		switch {
-		case v.instead != nil:
-			s.spans.add(v.instead)
-		case v.forward:
-			s.spans.add(b[:n])
-		}
-		s.remain = total - n
-		b = b[n:]
-	}
-	return 0, nil
-}
-
-// mustSee says whether a message is decoded and so must be in the buffer as a whole.
-func (s *Server) mustSee(typ byte) bool {
-	switch typ {
-	case 'D', 'd':
-		head, ok := s.ledger.fifo.head()
-		return ok && head.origin == fromBroker
-	case 'E', 'N', 'S', 'Z', 'C':
-		return true
-	}
-	return false
-}
-
-// verdict is what becomes of a server's message.
-type verdict struct {
-	forward bool
-	instead []byte // forwarded in its place, when not nil
-}
-
-// message accounts for one message and says what the client gets of it. Called with mu.
-func (s *Server) message(typ byte, body []byte, whole bool) (v verdict, err error) {
-	switch typ {
-	case pgwire.MsgNoticeResponse:
-		v.forward = s.forClient()
-		return v, nil
-	case pgwire.MsgParameterStatus:
-		v.forward, err = s.parameter(body, whole)
-		return v, err
-	case pgwire.MsgNotification:
-		v.forward, err = s.notification()
-		return v, err
-	case pgwire.MsgBackendKeyData, pgwire.MsgAuthentication, pgwire.MsgNegotiateVersion:
-		return v, fmt.Errorf("%w: %q after login", errUnexpected, typ)
-	}
-	var status byte
-	if typ == pgwire.MsgReadyForQuery {
-		if len(body) != 1 {
-			return v, fmt.Errorf("%w: ReadyForQuery of %d bytes", errUnexpected, len(body))
-		}
-		status = body[0]
-	}
-	return s.reply(typ, status, body)
-}
-
-// reply accounts for a message that answers a request.
-func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
-	fatal := false
-	if typ == pgwire.MsgErrorResponse {
-		if e := parseError(body); e.Severity == pgwire.Fatal || e.Severity == pgwire.Panic {
-			fatal, s.fatal = true, e
-		}
-	}
-	head, done, err := s.ledger.received(typ, status)
-	if err != nil {
-		return v, err
-	}
-	if fatal {
-		return verdict{forward: s.session != nil}, nil
-	}
-	s.undoDropped()
-	if head.origin == fromBroker {
-		return s.ownReply(typ, status, body, head, done)
-	}
-	if s.session == nil {
-		return v, fmt.Errorf("%w: %q on an idle connection", errUnexpected, typ)
-	}
-	v.forward = true
-	if head.note != nil {
-		v.instead = s.noted(typ, body, head.note, done)
-	}
-	s.session.observe(s, typ, status, body, head)
-	return v, nil
-}
-
-// undoDropped takes back what was assumed of requests that an error has cancelled, the last first.
-func (s *Server) undoDropped() {
-	for i := len(s.ledger.dropped) - 1; i >= 0; i-- {
-		s.ledger.dropped[i].undo(s)
-		s.ledger.dropped[i] = nil
-	}
-	s.ledger.dropped = s.ledger.dropped[:0]
-}
-
-// ownReply takes a message that answers a request of the broker's own. The client sees nothing of
-// it, but for the failure of a Parse that its Bind needed (W36).
-func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) (v verdict, err error) {
-	n := head.note
-	if n == nil {
-		return v, nil
-	}
-	if typ == pgwire.MsgErrorResponse {
-		switch {
-		case n.action == replayed:
-			v.forward = s.session != nil
-		case n.mustSucceed:
-			return v, fmt.Errorf("replay of the session's settings: %w", parseError(body))
-		}
-	}
-	n.collect(typ, status, body, done)
-	return v, nil
-}
-
-// noted applies what a message means to the session's prepared statements and state, and returns
-// what the client reads instead of it, or nil.
-func (s *Server) noted(typ byte, body []byte, n *note, done bool) (instead []byte) {
-	switch {
-	case typ == pgwire.MsgErrorResponse:
-		n.failed = true
-		if n.action == deallocated || n.action == allGone {
-			n.undo(s) // a Query is not dropped by its error
-		}
-		return n.translate(body)
-	case n.action == standIn && typ == pgwire.MsgCloseComplete:
-		n.succeeded(s)
-		return pgwire.AppendEmpty(nil, pgwire.MsgParseComplete)
-	case done && !n.failed:
-		n.succeeded(s)
-	}
-	return nil
-}
-
-// forClient says whether an asynchronous message concerns the client: it holds the connection and
-// the broker is not using it for itself.
-func (s *Server) forClient() bool {
-	if s.session == nil {
-		return false
-	}
-	head, ok := s.ledger.fifo.head()
-	return !ok || head.origin == fromClient
-}
-
-// parameter records a ParameterStatus and says whether the client gets it: when it holds the
-// connection, and knows another value (W46, W48).
-func (s *Server) parameter(body []byte, whole bool) (bool, error) {
-	name, value, ok := cutParameter(body)
-	if !ok || !whole {
-		return false, fmt.Errorf("%w: ParameterStatus of %d bytes", errUnexpected, len(body))
-	}
-	s.params.set(name, value)
-	if s.ledger.fifo.empty() {
-		s.base.set(name, value) // nobody asked: the server's configuration was reloaded
-	}
-	s.changed = true
-	if s.session == nil {
-		return false, nil
-	}
-	return s.session.learn(name, value), nil
-}
-
-// notification passes NotificationResponse to the client that listens. An idle connection that
-// gets one still listens for somebody who left: it is not handed out again (W66).
-func (s *Server) notification() (bool, error) {
-	if s.session == nil && s.phase == phaseIdle {
-		return false, fmt.Errorf("%w: notification on an idle connection", errUnexpected)
-	}
-	return s.session != nil, nil
-}
-
 // settle acts on a boundary, if the connection has come to one: it ends a reset, or lets go of the
 // connection in transaction mode. The reader calls it after each read.
 func (s *Server) settle() error {
@@ -455,8 +258,13 @@ func (s *Server) lose(cause error) {
 	s.mu.Lock()
 	s.lost = cause
 	session, lease, fatal := s.session, s.lease, s.fatal
-	orphan := s.phase == phaseReset || s.phase == phaseHeld
+	owned := s.phase == phaseReset || s.phase == phaseHeld // the lease is the connection's own
+	if session != nil && s.unused() {
+		session, owned = nil, true // nothing is lost to the client: its next request leases another (W68)
+		s.session = nil
+	}
 	s.phase, s.lease = phaseClosed, Lease{}
+	s.unpin(s.pins)
 	s.stopTimer()
 	waiting := s.abandon()
 	s.mu.Unlock()
@@ -466,13 +274,19 @@ func (s *Server) lose(cause error) {
 	for _, n := range waiting {
 		n.fail(cause)
 	}
-	if session != nil {
+	switch {
+	case session != nil:
 		session.serverLost(fatal)
-		return
-	}
-	if orphan {
+	case owned:
 		lease.Destroy()
 	}
+}
+
+// unused says whether a connection in transaction mode holds nothing of its session's: no request
+// under way, no transaction, no pin. Called with mu.
+func (s *Server) unused() bool {
+	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.partial == 0 &&
+		!s.writing && !s.forwarding && s.fatal == nil
 }
 
 // abandon empties the ledger and returns the broker's own requests in it. Called with mu.
@@ -509,18 +323,4 @@ func (s *Server) Params() []pgwire.Param {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.params.list()
-}
-
-// cutParameter splits the body of a ParameterStatus. The strings do not alias the buffer.
-func cutParameter(body []byte) (name, value string, ok bool) {
-	n := indexNUL(body)
-	if n < 0 {
-		return "", "", false
-	}
-	rest := body[n+1:]
-	m := indexNUL(rest)
-	if m < 0 || m != len(rest)-1 {
-		return "", "", false
-	}
-	return string(body[:n]), string(rest[:m]), true
 }

@@ -49,35 +49,15 @@ type Config struct {
 	Statements  *Statements
 	ResetAlways bool
 
+	// Once says that the first connection serves nobody else: it is closed with the session.
+	Once bool
+	// Pins counts the connections that are pinned, over all sessions that share it; nil: no cap.
+	Pins *PinLimit
+
 	// ResetTimeout bounds the reset of a connection after the session; CancelTimeout a cancel
 	// request sent because the session ended.
 	ResetTimeout  time.Duration
 	CancelTimeout time.Duration
-}
-
-// Reason says how a session ended; the closed set is in architecture.md, section Errors.
-type Reason string
-
-// Reasons that the relay finds itself; others are given to End.
-const (
-	ClientClosed     Reason = "client_closed"
-	ClientTerminated Reason = "client_terminated"
-	UpstreamClosed   Reason = "upstream_closed"
-	ProtocolError    Reason = "protocol_error"
-)
-
-// End is a cause for a session to end, and what its client is told.
-type End struct {
-	Reason Reason
-	Tell   *pgwire.Error // nil: the client is told nothing
-}
-
-// Result is what a session did and how it ended.
-type Result struct {
-	End
-	BytesIn, BytesOut            int64 // from and to the client, inside TLS
-	Statements, Errors, RowsSent int64
-	Cancels                      int64
 }
 
 // Session is one client that is being served. Run is called once; End, Drain and Cancel may be
@@ -91,6 +71,7 @@ type Session struct {
 	in         reader
 	box        outbox
 	ctx        context.Context
+	dropRest   bool // what is still to come of the current message is not forwarded
 	rejecting  bool // a request is being dropped whose error the client has read
 	rejectOne  bool // it is a single message, not a batch
 	rejectEnds bool // the message that is being dropped is its last
@@ -290,7 +271,7 @@ func (s *Session) forgetAll() {
 // somebody else decided the end, or the client may have left a message half sent.
 func (s *Session) mustDestroy() bool {
 	e := s.end.Load()
-	return s.in.inside() || (e.Reason != ClientClosed && e.Reason != ClientTerminated)
+	return s.cfg.Once || s.in.inside() || (e.Reason != ClientClosed && e.Reason != ClientTerminated)
 }
 
 // Cancel cancels what the session runs or waits for, as a client's CancelRequest asks. It says
@@ -318,6 +299,7 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 	switch typ {
 	case pgwire.MsgErrorResponse:
 		s.errors.Add(1)
+		s.failed(server, body)
 		s.pending, server.unpins = s.pending[:0], 0 // rolled back with its batch
 	case pgwire.MsgDataRow:
 		s.rows.Add(1)
@@ -330,6 +312,19 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 		if status == 'I' {
 			s.settled(server)
 			s.committed(server)
+		}
+	}
+}
+
+// failed looks at an error that the server has given for what it means beyond the request. Called
+// with the server's mu.
+func (s *Session) failed(server *Server, body []byte) {
+	switch e := parseError(body); e.Code {
+	case pgwire.FeatureNotSupported: // "cached plan must not change result type", among others (W43)
+		server.prepared.spoilAll()
+	case pgwire.ReadOnlySQLTransaction:
+		if on, ok := server.params.get("in_hot_standby"); ok && on == "on" {
+			server.notice(Event{Kind: Demoted})
 		}
 	}
 }

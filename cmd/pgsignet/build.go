@@ -78,6 +78,11 @@ func newSnapshot(cfg *config.Config, prev *broker.Snapshot) (*broker.Snapshot, e
 		Trust:     make(map[string]*trust.Snapshot),
 		Upstreams: make(map[string]*broker.Upstream),
 	}
+	for _, d := range cfg.Databases {
+		if d.Name != "*" {
+			s.Databases = append(s.Databases, d.Name)
+		}
+	}
 	var errs []error
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
@@ -159,7 +164,8 @@ func upstreamCredential(u *config.Upstream) (upstream.Credential, error) {
 func brokerPool(u *config.Upstream) broker.Pool {
 	p := broker.Pool{
 		Share: u.Pool.Share, ResetTimeout: u.Pool.ResetTimeout, ResetAlways: u.Pool.Reset == "always",
-		Prepared: u.Pool.PreparedStatements,
+		Prepared: u.Pool.PreparedStatements, LoginCheck: u.Pool.LoginCheck, EvictOnDrop: u.Pool.EvictOnDrop,
+		Pins: &relay.PinLimit{Max: int64(u.Pool.MaxPinned)},
 		Limits: pool.Limits{
 			Size: u.Pool.Size, MinIdle: u.Pool.MinIdle, UpstreamMax: u.MaxConnections,
 			WaitTimeout: u.Pool.WaitTimeout, IdleTimeout: u.Pool.IdleTimeout, MaxLifetime: u.Pool.MaxLifetime,

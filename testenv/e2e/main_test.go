@@ -3,6 +3,8 @@ package e2e
 import (
 	"os"
 	"testing"
+
+	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
 func TestMain(m *testing.M) { os.Exit(Main(m)) }
@@ -20,3 +22,5 @@ map "billing" {
   databases = ["orders"]
 }
 `
+
+func shapeO(o string) pki.Shape { return pki.Shape{O: []string{o}, CN: "a member of " + o} }

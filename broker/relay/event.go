@@ -1,0 +1,27 @@
+package relay
+
+// Event is something that happened on a server connection and concerns others of its pool.
+type Event struct {
+	Kind     EventKind
+	Database string // of DatabaseGoing: its name on the server
+}
+
+// EventKind says what happened.
+type EventKind uint8
+
+// Events.
+const (
+	// DefaultsChanged: ALTER ROLE or DATABASE … SET: only new server connections see it (W54).
+	DefaultsChanged EventKind = iota + 1
+	// Demoted: the server was found to be read-only, or turned into a standby or a primary (W70).
+	Demoted
+	// DatabaseGoing: DROP or RENAME of a database is about to be sent (W98).
+	DatabaseGoing
+)
+
+// notice tells the owner. Called with mu.
+func (s *Server) notice(e Event) {
+	if s.Noticed != nil {
+		s.Noticed(e)
+	}
+}
