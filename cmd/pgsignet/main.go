@@ -97,6 +97,7 @@ func commands() []*cobra.Command {
 		newDemoCommand(),
 		newExplainCommand(),
 		newFmtCommand(),
+		newImportCommand(),
 		newServeCommand(),
 		newTestCommand(),
 		newVersionCommand(),
