@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -69,12 +70,12 @@ func (p *Pools[S]) leave(w *waiter[S], why error) (Lease[S], error) {
 	now := p.lock()
 	defer p.unlock()
 	if w.place == nil {
-		if a := <-w.ready; a.err == nil {
+		if a := <-w.ready; a.err == nil && a.lease.current() {
 			p.giveBack(a.lease.entry, now)
 		}
 		return Lease[S]{}, why
 	}
-	if why == ErrTimeout && w.pool.failures > 0 {
+	if errors.Is(why, ErrTimeout) && w.pool.failures > 0 {
 		why = w.pool.lastErr // the reason for the long wait (W69)
 	}
 	w.remove()

@@ -31,9 +31,12 @@ func (b *budget[S]) over() bool { return b.max > 0 && b.used > b.max }
 // contender is the pool whose waiter for b is the oldest, and that waiter; nil when a slot is about
 // to be free for every pool that waits, or none does.
 func (b *budget[S]) contender() (*pool[S], *waiter[S]) {
-	pl, w := b.oldest()
 	if len(b.blocked) <= b.closing {
 		return nil, nil
+	}
+	pl, w := b.oldest()
+	if len(b.blocked) <= b.closing {
+		return nil, nil // some no longer waited
 	}
 	return pl, w
 }

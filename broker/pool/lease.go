@@ -18,12 +18,15 @@ func (l Lease[S]) Server() S { return l.server }
 // Fresh reports that nobody had the connection before.
 func (l Lease[S]) Fresh() bool { return l.fresh }
 
+// current reports that the lease was not ended, by its holder, Kill or Close.
+func (l Lease[S]) current() bool { return l.entry.serial == l.serial }
+
 // Release gives the connection back, clean and idle, for the next: the longest waiter gets it
 // before Release returns.
 func (l Lease[S]) Release() {
 	now := l.pools.lock()
 	defer l.pools.unlock()
-	if l.entry.serial == l.serial {
+	if l.current() {
 		l.pools.giveBack(l.entry, now)
 	}
 }
@@ -32,7 +35,7 @@ func (l Lease[S]) Release() {
 func (l Lease[S]) Destroy() {
 	now := l.pools.lock()
 	defer l.pools.unlock()
-	if l.entry.serial == l.serial {
+	if l.current() {
 		l.pools.close(l.entry, now)
 	}
 }

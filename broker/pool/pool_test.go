@@ -340,7 +340,7 @@ func TestW66HealthBeforeReuse(t *testing.T) {
 		}
 		next.Server().sick.Store(true)
 		next.Release()
-		synctest.Wait()
+		time.Sleep(2 * sweepEvery)
 		if !next.Server().closed.Load() {
 			t.Error("a server that came back dead was kept")
 		}

@@ -111,11 +111,11 @@ func (p *Pools[S]) mayDial(pl *pool[S], now time.Time) bool {
 	return true
 }
 
-// giveBack takes a connection back from its lessee.
+// giveBack takes a connection back from its lessee. Its health is asked before the next use.
 func (p *Pools[S]) giveBack(e *entry[S], now time.Time) {
 	pl := e.pool
 	if p.closed || e.spent(now) || pl.total() > pl.limits.Size || pl.upstream.over() || e.payer.over() ||
-		!e.server.Healthy() || p.owes(pl.upstream, pl) || p.owes(e.payer, pl) {
+		p.owes(pl.upstream, pl) || p.owes(e.payer, pl) {
 		p.close(e, now)
 		return
 	}
