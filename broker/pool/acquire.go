@@ -41,10 +41,8 @@ func (p *Pools[S]) refuses(r *Request) error {
 // enqueue puts a request at the end of its queue.
 func (p *Pools[S]) enqueue(pl *pool[S], payer *budget[S], r *Request, now time.Time) *waiter[S] {
 	p.arrived++
-	w := &waiter[S]{
-		n: p.arrived, pool: pl, payer: payer, session: r.Session, ended: r.Ended, since: now,
-		ready: make(chan answer[S], 1),
-	}
+	w := p.newWaiter()
+	w.n, w.pool, w.payer, w.session, w.ended, w.since = p.arrived, pl, payer, r.Session, r.Ended, now
 	pl.waiters.push(w)
 	pl.totals.waits++
 	p.wants(pl)
@@ -53,14 +51,14 @@ func (p *Pools[S]) enqueue(pl *pool[S], payer *budget[S], r *Request, now time.T
 
 // wait blocks until w is answered, ctx ends or the time is up.
 func (p *Pools[S]) wait(ctx context.Context, w *waiter[S], limit time.Duration) (Lease[S], error) {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+	defer p.putWaiter(w)
+	w.timer.Reset(limit)
 	select {
 	case a := <-w.ready:
 		return a.lease, a.err
 	case <-ctx.Done():
 		return p.leave(w, context.Cause(ctx))
-	case <-timer.C:
+	case <-w.timer.C:
 		return p.leave(w, ErrTimeout)
 	}
 }
@@ -69,7 +67,7 @@ func (p *Pools[S]) wait(ctx context.Context, w *waiter[S], limit time.Duration) 
 func (p *Pools[S]) leave(w *waiter[S], why error) (Lease[S], error) {
 	now := p.lock()
 	defer p.unlock()
-	if w.place == nil {
+	if !w.queued {
 		if a := <-w.ready; a.err == nil && a.lease.current() {
 			p.giveBack(a.lease.entry, now)
 		}
@@ -78,7 +76,7 @@ func (p *Pools[S]) leave(w *waiter[S], why error) (Lease[S], error) {
 	if errors.Is(why, ErrTimeout) && w.pool.failures > 0 {
 		why = w.pool.lastErr // the reason for the long wait (W69)
 	}
-	w.remove()
+	w.pool.waiters.remove(w)
 	return Lease[S]{}, why
 }
 

@@ -75,7 +75,8 @@ type Pools[S Server] struct {
 	cfg  Config[S]
 	wake chan struct{} // tells Run that something is due earlier than it thinks
 
-	work sync.WaitGroup // dials and closes
+	work  sync.WaitGroup // dials and closes
+	spare sync.Pool      // waiters
 
 	mu        sync.Mutex // guards everything below, and all pools, entries and budgets
 	closed    bool

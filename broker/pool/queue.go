@@ -1,13 +1,14 @@
 package pool
 
-import (
-	"container/list"
-	"time"
-)
+import "time"
 
-// waiter is an Acquire that found nothing ready. Pools.mu guards all but ready.
+// waiter is an Acquire that found nothing ready. It is used again and again.
 type waiter[S Server] struct {
-	// Fixed at creation.
+	// Fixed when it was made.
+	ready chan answer[S] // holds one: answering never blocks
+	timer *time.Timer    // of the wait; stopped between uses
+
+	// Fixed while it waits.
 	n       uint64 // order of arrival over all pools
 	pool    *pool[S]
 	payer   *budget[S]
@@ -15,9 +16,9 @@ type waiter[S Server] struct {
 	ended   func() bool
 	since   time.Time
 
-	place *list.Element // in the queue; nil once answered
-
-	ready chan answer[S] // holds one: the answer never blocks
+	// Pools.mu guards these.
+	queued     bool // not answered yet
+	prev, next *waiter[S]
 }
 
 // answer is a lease or the reason why there is none.
@@ -26,42 +27,73 @@ type answer[S Server] struct {
 	err   error
 }
 
-// queue is the waiters of one key in order of arrival.
-type queue[S Server] struct{ list list.List }
+// queue is the waiters of one key in order of arrival. Its zero value is empty.
+type queue[S Server] struct {
+	first, last *waiter[S]
+	n           int
+}
 
-func (q *queue[S]) len() int { return q.list.Len() }
+func (q *queue[S]) len() int { return q.n }
 
-func (q *queue[S]) push(w *waiter[S]) { w.place = q.list.PushBack(w) }
-
-func (q *queue[S]) first() *waiter[S] {
-	if front := q.list.Front(); front != nil {
-		return front.Value.(*waiter[S])
+func (q *queue[S]) push(w *waiter[S]) {
+	w.queued, w.prev, w.next = true, q.last, nil
+	if q.last == nil {
+		q.first = w
+	} else {
+		q.last.next = w
 	}
-	return nil
+	q.last = w
+	q.n++
+}
+
+func (q *queue[S]) remove(w *waiter[S]) {
+	if w.prev == nil {
+		q.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		q.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.queued, w.prev, w.next = false, nil, nil
+	q.n--
 }
 
 // all yields the waiters, longest first; the one yielded may be removed.
 func (q *queue[S]) all(yield func(*waiter[S]) bool) {
-	for place := q.list.Front(); place != nil; {
-		next := place.Next()
-		if !yield(place.Value.(*waiter[S])) {
+	for w := q.first; w != nil; {
+		next := w.next
+		if !yield(w) {
 			return
 		}
-		place = next
+		w = next
 	}
-}
-
-// remove takes w out of its queue.
-func (w *waiter[S]) remove() {
-	w.pool.waiters.list.Remove(w.place)
-	w.place = nil
 }
 
 // answer takes w out of its queue and sends it a.
 func (w *waiter[S]) answer(a answer[S]) {
-	w.remove()
+	w.pool.waiters.remove(w)
 	w.ready <- a
 }
 
 // over reports whether w's session is over.
 func (w *waiter[S]) over() bool { return w.ended != nil && w.ended() }
+
+// newWaiter returns one that is not in use.
+func (p *Pools[S]) newWaiter() *waiter[S] {
+	if w, ok := p.spare.Get().(*waiter[S]); ok {
+		return w
+	}
+	w := &waiter[S]{ready: make(chan answer[S], 1), timer: time.NewTimer(time.Hour)}
+	w.timer.Stop()
+	return w
+}
+
+// putWaiter takes one back that was answered or has left.
+func (p *Pools[S]) putWaiter(w *waiter[S]) {
+	w.timer.Stop()
+	w.pool, w.payer, w.session, w.ended = nil, nil, "", nil
+	p.spare.Put(w)
+}

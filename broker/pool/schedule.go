@@ -134,6 +134,6 @@ func (p *Pools[S]) owes(b *budget[S], pl *pool[S]) bool {
 	if other == nil || other == pl {
 		return false
 	}
-	here := pl.waiters.first()
+	here := pl.waiters.first
 	return here == nil || waiter.n < here.n && (other.total() == 0 || pl.total() >= other.total()+2)
 }

@@ -58,7 +58,7 @@ func (pl *pool[S]) stats(now time.Time) Stats {
 		Leases: pl.totals.leases, Waits: pl.totals.waits, WaitTime: pl.totals.waited,
 		Dials: pl.totals.dials, DialErrors: pl.totals.dialErrors,
 	}
-	if w := pl.waiters.first(); w != nil {
+	if w := pl.waiters.first; w != nil {
 		s.MaxWait = now.Sub(w.since)
 	}
 	return s
