@@ -56,6 +56,8 @@ func TestFingerprint(t *testing.T) {
 		{`select "A""b".c::text`, []string{`select "A""b".c::text`, `select U&"\0041""b" . C :: TEXT`}},
 		{"select a - ?, - b", []string{"select a - 1, -b", "select a-2,- b"}},
 		{"select a[?], b @> ?", []string{"select a[1], b @> '{}'", "select a [ 2 ] , b@>'{}'"}},
+		{"select ? ...", []string{`select 'a\' secret'`, `select 'a\'; select 1`}},
+		{"select ?, b", []string{`select 'a\\', b`, `select '\a', b`}},
 		{"begin; select ?", []string{"begin;select 1", "BEGIN ; SELECT 2;"}},
 	} {
 		for _, sql := range tt.sqls {
@@ -89,12 +91,14 @@ func TestMaskPasswords(t *testing.T) {
 		// Connection strings.
 		{"create subscription s connection 'host=h password=secret dbname=d' publication p", "create subscription s connection 'host=h password=*** dbname=d' publication p"},
 		{"alter subscription s connection 'password = ''sec ret'' host=h'", "alter subscription s connection 'password = *** host=h'"},
-		{`alter subscription s connection 'password=sec\ ret host=h'`, `alter subscription s connection 'password=*** host=h'`},
+		{`alter subscription s connection 'password=sec\ ret host=h'`, `alter subscription s connection '***'`}, // two readings
+		{`alter subscription s connection $$password=sec\ ret host=h$$`, `alter subscription s connection $$password=*** host=h$$`},
 		{`alter subscription s connection E'PASSWORD=\'s\\\'ecret\' host=\\\\h'`, `alter subscription s connection E'PASSWORD=*** host=\\\\h'`},
 		{"alter subscription s connection $$sslpassword=secret password=secret$$", "alter subscription s connection $$sslpassword=*** password=***$$"},
 		{"alter subscription s connection 'postgresql://u:secret@h/d?password=secret&x=y'", "alter subscription s connection 'postgresql://u:***@h/d?password=***&x=y'"},
 		{"select dblink_connect('dbname=d password=secret')", "select dblink_connect('dbname=d password=***')"},
 		{"select dblink_connect(E'dbname=d pass\\x77ord=secret')", "select dblink_connect('dbname=d password=***')"},
+		{`select dblink_connect('pass\word=secret')`, `select dblink_connect('***')`},
 		{"copy t to program 'psql postgres://u:secret@h'", "copy t to program 'psql postgres://u:***@h'"},
 		// Statements within strings.
 		{"do $$begin alter role x password 'secret'; end$$", "do $$begin alter role x password '***'; end$$"},

@@ -9,13 +9,16 @@ package sqllex
 func Classify(sql string) Effects {
 	c := classifier{lex: Lexer{sql: sql}}
 	c.run()
-	if !c.lex.ambiguous {
+	if !c.lex.ambiguous && !(c.lex.slashes && c.effects.Has(setting)) {
 		return c.effects
 	}
 	other := classifier{lex: Lexer{sql: sql, escapes: true}}
 	other.run()
 	return merge(c.effects, other.effects)
 }
+
+// setting are the flags that depend on the values of strings.
+const setting = SetLone | SetOther | SetLocal | SetTransaction | Role
 
 // merge joins two readings of one text: what either leaves, and what both take back.
 func merge(a, b Effects) Effects {
@@ -86,7 +89,7 @@ func (c *classifier) finish() {
 			e.Setting = ""
 		}
 	}
-	if e.Has(SetLone|SetOther|SetLocal) && mentionsTemp(c.lex.sql) {
+	if e.Has(SetLone|SetOther|SetLocal) && mentionsTemp(c.lex.sql, c.lex.escapes) {
 		c.acquire(Temp) // search_path = 'pg_temp'
 	}
 }

@@ -8,10 +8,16 @@ import (
 // Fingerprint returns what a text has in common with all that differ from it only in literals,
 // space, comments and case: literals and parameters are `?`, lists and rows of them one `?`,
 // identifiers are folded unless quoted. It is for people and for grouping, not to be run.
+//
+// It shows nothing of a literal. Where standard_conforming_strings decides what belongs to one, it
+// ends in `...`.
 func Fingerprint(sql string) string {
 	f := fingerprint{lex: NewLexer(sql), out: make([]byte, 0, len(sql))}
 	for t := f.lex.Next(); t.Kind != EOF; t = f.lex.Next() {
 		f.add(t)
+		if f.lex.ambiguous {
+			return string(f.out) + " ..."
+		}
 	}
 	return strings.TrimRight(string(f.out), "; ")
 }

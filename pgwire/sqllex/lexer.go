@@ -52,6 +52,7 @@ type Lexer struct {
 	// escapes is standard_conforming_strings = off: backslashes escape in '…' too.
 	escapes bool
 
+	slashes   bool // a '…' holds a backslash, so it has another value with the other setting
 	ambiguous bool // a '…' would end elsewhere with the other setting
 	broken    bool // a string, identifier or comment is not terminated
 }

@@ -34,7 +34,7 @@ func mask(sql string, depth int) (string, bool) {
 	return clean, found || foundFirst
 }
 
-// maskWith is mask under one setting; ambiguous says that the other one matters.
+// maskWith is mask under one setting; ambiguous says that strings end elsewhere under the other.
 func maskWith(l Lexer, depth int) (clean string, found, ambiguous bool) {
 	var out strings.Builder
 	copied := 0
@@ -80,16 +80,19 @@ func hasSuffixFold(s, suffix string) bool {
 	return len(s) >= len(suffix) && strings.EqualFold(s[len(s)-len(suffix):], suffix)
 }
 
-// maskString returns the literal t with the passwords inside it masked, "" if it has none.
+// maskString returns the literal t with the passwords inside it masked, "" if it has none. A plain
+// string with backslashes, whose value depends on standard_conforming_strings, is masked whole.
 func maskString(l *Lexer, t Token, depth int) string {
-	value := l.Value(t)
-	if !mayHoldPassword(value) {
+	if l.dependsOnSetting(t) {
+		for _, t.form = range []form{plain, escaped} {
+			if _, found := maskValue(l.Value(t), depth); found {
+				return masked
+			}
+		}
 		return ""
 	}
-	clean, inURI := maskURIs(value)
-	clean, inConninfo := maskConninfo(clean)
-	clean, inSQL := mask(clean, depth-1)
-	if !inURI && !inConninfo && !inSQL {
+	clean, found := maskValue(l.Value(t), depth)
+	if !found {
 		return ""
 	}
 	if t.form == dollar {
@@ -97,6 +100,25 @@ func maskString(l *Lexer, t Token, depth int) string {
 		return tag + clean + tag
 	}
 	return quote(clean)
+}
+
+// dependsOnSetting reports whether t is a '…' or N'…' with a backslash.
+func (l *Lexer) dependsOnSetting(t Token) bool {
+	switch l.sql[t.Start] {
+	case '\'', 'n', 'N':
+		return strings.IndexByte(l.Text(t), '\\') >= 0
+	}
+	return false
+}
+
+func maskValue(value string, depth int) (clean string, found bool) {
+	if !mayHoldPassword(value) {
+		return value, false
+	}
+	clean, inURI := maskURIs(value)
+	clean, inConninfo := maskConninfo(clean)
+	clean, inSQL := mask(clean, depth-1)
+	return clean, inURI || inConninfo || inSQL
 }
 
 // quote writes a string literal that reads the same under both standard_conforming_strings.

@@ -37,18 +37,30 @@ func (l *Lexer) closing(t Token, i int, quote byte) int {
 	if t.form == escaped {
 		return l.closingEscaped(i)
 	}
-	for first := i; ; i += 2 {
+	for ; ; i += 2 {
 		n := strings.IndexByte(l.sql[i:], quote)
 		if n < 0 {
 			return -1
 		}
-		i += n
-		if t.form == plain && quote == '\'' && i > first && l.sql[i-1] == '\\' {
-			l.ambiguous = true
+		if t.form == plain && quote == '\'' {
+			l.backslashes(l.sql[i : i+n])
 		}
+		i += n
 		if l.at(i+1) != quote {
 			return i
 		}
+	}
+}
+
+// backslashes notes what the other setting of standard_conforming_strings would make of the part
+// of a string up to a quote: another value, and if their last run is odd, another end.
+func (l *Lexer) backslashes(part string) {
+	if strings.IndexByte(part, '\\') < 0 {
+		return
+	}
+	l.slashes = true
+	if run := len(part) - len(strings.TrimRight(part, `\`)); run%2 == 1 {
+		l.ambiguous = true
 	}
 }
 

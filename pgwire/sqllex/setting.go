@@ -238,12 +238,12 @@ func callArguments(l Lexer) (args [3]argument, ok bool) {
 
 // mentionsTemp reports whether a string of the text holds the name of the temporary schema, as the
 // value of search_path does that puts it first.
-func mentionsTemp(sql string) bool {
+func mentionsTemp(sql string, escapes bool) bool {
 	const name = "pg_temp"
 	if !containsFold(sql, name) && !mayDecode(sql) {
 		return false
 	}
-	l := Lexer{sql: sql}
+	l := Lexer{sql: sql, escapes: escapes}
 	for t := l.Next(); t.Kind != EOF; t = l.Next() {
 		if t.Kind == String && containsFold(l.Value(t), name) {
 			return true
