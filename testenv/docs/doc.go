@@ -12,6 +12,7 @@
 //	```conf pg_hba.conf      read by a real PostgreSQL, and so is pg_ident.conf; a number behind
 //	```conf pg_ident.conf 16 it is the oldest version that understands the lines
 //	```conf postgresql.conf  settings that exist
+//	```text demo             what the demo prints, but for numbers that change
 //	```sql                   run by a superuser; a number behind it as above
 //	```go run (js, python, java, sh)   a program that logs in, run where its driver is installed
 package docs
