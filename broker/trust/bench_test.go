@@ -18,6 +18,7 @@ const (
 	crlLoadFigure    = 3 * time.Second
 	crlHeldFigure    = 100 << 20 // bytes
 	lookupFigure     = time.Microsecond
+	stallFigure      = time.Second // a login that waits this long beside a load was stalled
 	millionEntries   = 1_000_000
 )
 
@@ -127,8 +128,8 @@ func TestFigures(t *testing.T) {
 		if _, err := s.Verify(ctx, p, nil, now); err != nil {
 			t.Fatal(err)
 		}
-	}); n > 12 {
-		t.Errorf("%.0f allocations for a remembered chain, want at most 12", n)
+	}); n > 8 {
+		t.Errorf("%.0f allocations for a remembered chain, want at most 8", n)
 	}
 }
 
@@ -168,7 +169,7 @@ func TestA63MillionEntries(t *testing.T) {
 	held := int64(heapInUse()) - int64(before)
 	t.Logf("%d entries, %d MB of DER: loaded in %s, %d MB held, slowest login meanwhile %s",
 		list.serials.len(), len(der)>>20, took, held>>20, worst)
-	if took > 10*crlLoadFigure || held > crlHeldFigure || worst > 10*coldFigure*100 {
+	if took > 10*crlLoadFigure || held > crlHeldFigure || worst > stallFigure {
 		t.Errorf("load %s, held %d bytes, login %s", took, held, worst)
 	}
 	i := 0
@@ -188,14 +189,16 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// assertTime fails when the mean of n runs is above limit.
+// assertTime fails when the mean of n runs is above limit, in processor time of this thread.
 func assertTime(t *testing.T, what string, limit time.Duration, n int, f func()) {
 	t.Helper()
-	start := time.Now()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := threadTime(t)
 	for range n {
 		f()
 	}
-	if mean := time.Since(start) / time.Duration(n); mean > limit {
+	if mean := (threadTime(t) - start) / time.Duration(n); mean > limit {
 		t.Errorf("%s: %s, want at most %s", what, mean, limit)
 	} else {
 		t.Logf("%s: %s", what, mean)
