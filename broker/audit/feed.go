@@ -22,6 +22,7 @@ type Entry struct {
 	Stream string
 	Seq    int64
 	Event  string
+	Node   string // as written, escapes and all
 	Time   string // as written
 	Text   []byte // without LF
 	After  Position
@@ -178,7 +179,7 @@ func (f *Feed) lines(ctx context.Context, stream string, seg segment, in *lineRe
 			continue // verify's business
 		}
 		e := Entry{
-			Stream: stream, Seq: h.seq, Event: string(h.event), Time: string(h.time), Text: l.text,
+			Stream: stream, Seq: h.seq, Event: string(h.event), Node: string(h.node), Time: string(h.time), Text: l.text,
 			After: Position{File: filepath.Base(seg.path), Offset: l.off + l.size},
 		}
 		if held && e.Event != string(checkpointEvent) {

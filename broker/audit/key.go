@@ -69,6 +69,9 @@ func writeNew(path, text string, perm fs.FileMode) error {
 	return osFiles{}.SyncDir(filepath.Dir(path))
 }
 
+// ReadSecret is readSecret for the files of sinks.
+func ReadSecret(path string) (string, error) { return readSecret(path) }
+
 // readSecret reads a key file by the rule of libpq: a regular file, nothing for others, and for the
 // group only when root owns it; at most 1 MiB. One open, so that what is checked is what is read.
 func readSecret(path string) (string, error) {

@@ -16,6 +16,8 @@ type Row struct {
 	Time     string // as written
 	Event    string
 	SID      string
+	Cert     string // SHA-256, hex
+	Map      string
 	Who      string // the certificate's CN, else its subject, else the beginning of its SHA-256
 	Role     string
 	Database string
@@ -42,10 +44,22 @@ func (m *Match) Row() Row {
 	return r
 }
 
+// ParseRow reads a line of the record by itself. It reports false for what is none.
+func ParseRow(text []byte) (Row, bool) {
+	h, ok := parseHead(text)
+	if !ok {
+		return Row{}, false
+	}
+	var v view
+	v.read(h, text)
+	return rowOf(&v, nil), true
+}
+
 // rowOf reads a row out of a line; k is its session's, when known.
 func rowOf(v *view, k *known) Row {
 	r := Row{
-		Time: string(v.time), Event: unquote(v.event), SID: string(v.sid), Role: unquote(v.role),
+		Time: string(v.time), Event: unquote(v.event), SID: unquote(v.sid), Role: unquote(v.role),
+		Cert: unquote(v.cert), Map: unquote(v.rule),
 		Database: unquote(v.database), Client: string(v.client), SQLState: string(v.sqlstate),
 		Rows: max(v.rows, v.rowsOut), Exec: time.Duration(v.exec) * time.Microsecond,
 	}

@@ -1,0 +1,147 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsignet/pgsignet/broker/audit"
+)
+
+// Postgres copies lines into a table, a batch in one transaction. A line that is there already is left
+// as it is, so that repeating a batch changes nothing.
+type Postgres struct {
+	dsnFile string
+	table   pgx.Identifier
+	conn    *pgx.Conn
+}
+
+// NewPostgres takes a file with a DSN or URL, read at each connection so that a password can change, and
+// the name of a table, with its schema if need be. The table is made when it is not there.
+func NewPostgres(dsnFile, table string) (*Postgres, error) {
+	if dsnFile == "" || table == "" {
+		return nil, errors.New("a PostgreSQL sink needs a file with a DSN and a table")
+	}
+	return &Postgres{dsnFile: dsnFile, table: strings.SplitN(table, ".", 2)}, nil
+}
+
+// tableDDL is the sink's table. The line is text, byte for byte: jsonb would refuse the NUL that a
+// certificate may hold, and reorder what the chain covers.
+const tableDDL = `CREATE TABLE %s (
+	stream      text        NOT NULL,
+	seq         bigint      NOT NULL,
+	time        timestamptz NOT NULL,
+	event       text        NOT NULL,
+	sid         text,
+	cert_sha256 text,
+	map         text,
+	role        text,
+	database    text,
+	client      text,
+	sqlstate    text,
+	line        text        NOT NULL,
+	PRIMARY KEY (stream, seq)
+)`
+
+// columns are those of tableDDL.
+var columns = []string{"stream", "seq", "time", "event", "sid", "cert_sha256", "map", "role", "database", "client", "sqlstate", "line"}
+
+// Deliver is Destination's.
+func (p *Postgres) Deliver(ctx context.Context, lines []Line) error {
+	if p.conn == nil || p.conn.IsClosed() {
+		if err := p.connect(ctx); err != nil {
+			return err
+		}
+	}
+	return pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
+		into := p.table.Sanitize()
+		if _, err := tx.Exec(ctx, "CREATE TEMP TABLE pgsignet_batch ON COMMIT DROP AS SELECT * FROM "+into+" WITH NO DATA"); err != nil {
+			return err
+		}
+		rows := pgx.CopyFromSlice(len(lines), func(i int) ([]any, error) { return row(&lines[i]), nil })
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"pgsignet_batch"}, columns, rows); err != nil {
+			return err
+		}
+		names := strings.Join(columns, ", ")
+		_, err := tx.Exec(ctx, "INSERT INTO "+into+" ("+names+") SELECT "+names+" FROM pgsignet_batch ON CONFLICT (stream, seq) DO NOTHING")
+		return err
+	})
+}
+
+// connect opens the connection and looks for the table.
+func (p *Postgres) connect(ctx context.Context) error {
+	dsn, err := audit.ReadSecret(p.dsnFile)
+	if err != nil {
+		return fmt.Errorf("dsn_file: %w", err)
+	}
+	cfg, err := pgx.ParseConfig(strings.TrimSpace(dsn))
+	if err != nil {
+		return fmt.Errorf("dsn_file %s: %w", p.dsnFile, err)
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "pgsignet audit"
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := p.prepare(ctx, conn); err != nil {
+		conn.Close(ctx)
+		return err
+	}
+	p.conn = conn
+	return nil
+}
+
+// prepare makes the table when it is not there.
+func (p *Postgres) prepare(ctx context.Context, conn *pgx.Conn) error {
+	var encoding string
+	var there bool
+	err := conn.QueryRow(ctx, "SELECT current_setting('server_encoding'), to_regclass($1) IS NOT NULL", p.table.Sanitize()).Scan(&encoding, &there)
+	if err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database's encoding is %s: the record needs UTF8", encoding)
+	}
+	if there {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, fmt.Sprintf(tableDDL, p.table.Sanitize())); err != nil {
+		return fmt.Errorf("create table %s: %w", p.table.Sanitize(), err)
+	}
+	return nil
+}
+
+// Close is Destination's.
+func (p *Postgres) Close() error {
+	if p.conn == nil {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	err := p.conn.Close(ctx)
+	p.conn = nil
+	return err
+}
+
+// row is a line as the table has it.
+func row(l *Line) []any {
+	r, _ := audit.ParseRow(l.Text)
+	return []any{
+		l.Stream, l.Seq, l.Time, l.Event, column(r.SID), column(r.Cert), column(r.Map), column(r.Role),
+		column(r.Database), column(r.Client), column(r.SQLState), string(l.Text),
+	}
+}
+
+// column is s as a text column can hold it: NULL when empty, without NUL.
+func column(s string) any {
+	if s == "" {
+		return nil
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
+}

@@ -1,0 +1,101 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/testenv/pgserver"
+)
+
+// The table holds every line byte for byte, once, although the server ends the connection and the
+// cursor is lost.
+func TestPostgres(t *testing.T) {
+	server := pgserver.Start(t, pgserver.Options{})
+	ctx := t.Context()
+	server.MustExec(t, "CREATE SCHEMA IF NOT EXISTS audit")
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte(server.SuperuserDSN("postgres")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table := fmt.Sprintf("audit.access_%d", time.Now().UnixNano())
+	defer func() { server.MustExec(t, "DROP TABLE "+table) }()
+	pg, err := NewPostgres(dsn, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, dir := openLog(t, audit.Config{})
+	once := func() {
+		t.Helper()
+		if err := newSink(t, Config{Directory: dir, Log: l, Name: "postgres"}, pg).Once(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	durable := func(r *audit.Record) {
+		t.Helper()
+		if err := l.AppendDurable(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 1500 {
+		if err := l.Append(statement(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nasty := "a\x00\n\u2028'\\\xff\t\x1b"
+	durable(&audit.Record{Event: audit.SessionDenied, SID: nasty, Cert: &audit.Cert{SHA256: "ff", CN: nasty},
+		Requested: &audit.Requested{User: nasty, Database: "a\x00b"}, Denial: &audit.Denial{Reason: "no_map", SQLState: "28000"}})
+	once()
+	durable(statement(1500))
+	server.MustExec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgsignet audit'")
+	once()
+	os.Remove(filepath.Join(dir, "sink-postgres.cursor")) // at least once: all of it again
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	once()
+
+	conn := server.SuperuserConn(t)
+	rows, err := conn.Query(ctx, "SELECT seq, line, coalesce(role, ''), coalesce(sqlstate, '') FROM "+table+" ORDER BY stream, seq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	all := written(t, dir)
+	n := 0
+	for rows.Next() {
+		var seq int64
+		var line, role, state string
+		if err := rows.Scan(&seq, &line, &role, &state); err != nil {
+			t.Fatal(err)
+		}
+		if n >= len(all) || seq != int64(n+1) || line != all[n] {
+			t.Fatalf("row %d: seq %d, %.120q", n+1, seq, line)
+		}
+		n++
+	}
+	if n != len(all) || rows.Err() != nil {
+		t.Errorf("%d rows, %d lines (%v)", n, len(all), rows.Err())
+	}
+}
+
+func TestPostgresSaysWhatIsWrong(t *testing.T) {
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte("host=/nowhere"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	pg, err := NewPostgres(dsn, "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pg.Deliver(context.Background(), []Line{{}}); err == nil {
+		t.Error("a DSN that others can read is taken")
+	}
+	if _, err := NewPostgres("", "t"); err == nil {
+		t.Error("no dsn_file: no error")
+	}
+}
