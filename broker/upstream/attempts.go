@@ -6,8 +6,18 @@ import (
 	"strings"
 )
 
-// attempts are the errors of all addresses that were tried.
+// attempts are the errors of the addresses that were tried.
 type attempts []*LoginError
+
+// maxAttempts bounds how many are kept: a name may resolve to any number of addresses.
+const maxAttempts = 16
+
+// add keeps e, unless there are too many.
+func (a *attempts) add(e *LoginError) {
+	if len(*a) < maxAttempts {
+		*a = append(*a, e)
+	}
+}
 
 // speaker is the error that Dial returns: the most telling one, with all of them as its cause.
 func (a attempts) speaker() *LoginError {

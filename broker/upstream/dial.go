@@ -110,7 +110,7 @@ func (s *search) resolve(ctx context.Context, h host) []candidate {
 		return addrs, nil
 	}, func([]string) {})
 	if err != nil {
-		s.failed = append(s.failed, err)
+		s.failed.add(err)
 	}
 	list := make([]candidate, len(addrs))
 	for i, addr := range addrs {
@@ -125,7 +125,7 @@ func (s *search) try(ctx context.Context, c candidate) bool {
 		return s.u.attempt(ctx, c, s.login, s.secrets)
 	}, func(late *Conn) { late.Close() })
 	if err != nil {
-		s.failed = append(s.failed, err)
+		s.failed.add(err)
 		return ctx.Err() != nil
 	}
 	fit := s.u.fitness(conn.state)
@@ -147,7 +147,7 @@ func (s *search) judge(c candidate, conn *Conn, fit fitness) bool {
 		s.spare = conn
 	default:
 		conn.Close()
-		s.failed = append(s.failed, misfit(c.addr, s.u.cfg.Target, conn.state))
+		s.failed.add(misfit(c.addr, s.u.cfg.Target, conn.state))
 	}
 	return fit == fits
 }

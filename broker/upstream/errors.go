@@ -41,6 +41,9 @@ func (e *LoginError) Error() string {
 	if e.addr != "" {
 		s += " " + e.addr
 	}
+	if all, ok := e.cause.(attempts); ok {
+		return s + ": " + all.Error() // each of them is cleaned
+	}
 	return s + ": " + clean(e.cause.Error())
 }
 
@@ -133,16 +136,27 @@ func classify(err error) *LoginError {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return refused(pg)
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
-		// The server's TLS alert. In TLS 1.3 it comes after our handshake is done.
+	if isAlert(err) { // in TLS 1.3 it comes after our side of the handshake is done
 		return newError(pgwire.SQLServerRejectedEstablishmentOfSQLConnection, ReasonRefused, refusedText(""),
 			fmt.Errorf("the server does not accept our certificate: %w", err))
 	}
-	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if isLost(err) {
 		return unreachable(err)
 	}
 	return protocolError(err)
+}
+
+// isAlert reports a TLS alert of the server's.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
+}
+
+// isLost reports an error of the network: refused, reset, closed, timed out.
+func isLost(err error) bool {
+	_, ok := errors.AsType[net.Error](err)
+	return ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // refused is the server's own refusal: its SQLSTATE with our text (wire-protocol section 9).

@@ -78,9 +78,12 @@ func (g *gates) leave(key string, as standing, err *LoginError, abandoned bool) 
 	case err == nil:
 		at.failures, at.last = 0, nil
 	default:
+		now := time.Now()
+		if at.last = err; as == good && now.Before(at.retryAt) {
+			return // one of several that began before the first of them failed
+		}
 		at.failures++
-		at.last = err
-		at.retryAt = time.Now().Add(pause(at.failures))
+		at.retryAt = now.Add(pause(at.failures))
 	}
 }
 

@@ -75,8 +75,8 @@ func TestTargetAsksOldServers(t *testing.T) {
 	server := l.fake(func(c *fakepg.Conn) {
 		c.Login(fakepg.Login{Params: params("server_version", "13.9")})
 		c.ExpectQuery(stateQuery)
-		c.Write(pgwire.AppendRowDescription(nil, []pgwire.Column{{Name: "a", Type: 16, Size: 1}, {Name: "b", Type: 16, Size: 1}}))
-		c.Write(pgwire.AppendDataRow(nil, []*string{text("f"), text("f")}))
+		c.Write(pgwire.AppendRowDescription(nil, []pgwire.Column{{Name: "a", Type: 16, Size: 1}, {Name: "b", Type: 25, Size: -1}}))
+		c.Write(pgwire.AppendDataRow(nil, []*string{text("f"), text("off")}))
 		c.Reply("C ZI")
 		c.AwaitClose()
 	})

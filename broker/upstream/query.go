@@ -12,9 +12,10 @@ import (
 
 // LoginCheckQuery asks a server, in its own session, whether the role could still log in and
 // connect. One row with one boolean, or no row when the role is gone; anything but "t" means that
-// the pool has to be retired and the server asked by a new login (W95).
-const LoginCheckQuery = "SELECT rolcanlogin AND pg_catalog.has_database_privilege(" +
-	"pg_catalog.current_database(), 'CONNECT') FROM pg_catalog.pg_roles WHERE rolname = session_user"
+// the pool has to be retired and the server asked by a new login (W95). Every name is qualified, the
+// operator too: the role's search_path has no say in it.
+const LoginCheckQuery = "SELECT r.rolcanlogin AND pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT') " +
+	"FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER"
 
 // queryRow runs one query on an idle connection and returns its only row as text; NULL is "".
 func queryRow(ctx context.Context, pg *pgconn.PgConn, sql string, columns int) ([]string, error) {

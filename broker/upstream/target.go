@@ -82,8 +82,7 @@ func misfit(addr, target string, state serverState) *LoginError {
 }
 
 // stateQuery is for servers that do not report their state (before PostgreSQL 14, some proxies).
-const stateQuery = "SELECT pg_catalog.pg_is_in_recovery(), " +
-	"pg_catalog.current_setting('transaction_read_only') = 'on'"
+const stateQuery = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')"
 
 // observe finds out the state of a server just logged in to. PostgreSQL 14 and later report it;
 // others are asked, if the target needs to know.
@@ -103,5 +102,5 @@ func observe(ctx context.Context, pg *pgconn.PgConn, target string, l Login) (se
 	if err != nil {
 		return serverState{}, err
 	}
-	return serverState{standby: row[0] == "t", readOnly: row[0] == "t" || row[1] == "t"}, nil
+	return serverState{standby: row[0] == "t", readOnly: row[0] == "t" || row[1] == "on"}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 )
 
@@ -109,7 +108,7 @@ func (p *peer) handshake(ctx context.Context, conn net.Conn, seen *shown) error 
 		return noTLS(errors.New("connection without TLS"))
 	}
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return tlsFailure(err)
+		return tlsFailure(err, seen)
 	}
 	if p.direct && tc.ConnectionState().NegotiatedProtocol != alpn {
 		return noTLS(errors.New(`direct TLS without ALPN: negotiation "direct" needs PostgreSQL 17`))
@@ -121,8 +120,14 @@ func (p *peer) handshake(ctx context.Context, conn net.Conn, seen *shown) error 
 	return nil
 }
 
-// tlsFailure explains a failed handshake where Go's words alone do not help.
-func tlsFailure(err error) *LoginError {
+// tlsFailure tells who is at fault in a failed handshake, with a hint where Go's words do not help.
+func tlsFailure(err error, seen *shown) error {
+	if isAlert(err) && seen.asked {
+		return err // about our certificate: see classify
+	}
+	if isLost(err) && !isAlert(err) {
+		return unreachable(err)
+	}
 	e := noTLS(err)
 	if name, ok := errors.AsType[x509.HostnameError](err); ok {
 		e.hint = "Set server_name to a name in the server's certificate."
@@ -132,9 +137,6 @@ func tlsFailure(err error) *LoginError {
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		e.hint = "Check that ca_file holds the CA that issued the server's certificate."
-	}
-	if errors.Is(err, io.EOF) {
-		return unreachable(err)
 	}
 	return e
 }

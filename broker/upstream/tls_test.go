@@ -222,14 +222,17 @@ func TestDirect(t *testing.T) {
 	<-done
 }
 
-// A server that does not accept our certificate says so by a TLS alert, after our handshake.
+// A server that does not accept our certificate says so by a TLS alert: within the handshake in TLS
+// 1.2, after our side of it in TLS 1.3.
 func TestServerRejectsCertificate(t *testing.T) {
 	l := newLab(t)
-	config := l.serverTLS()
-	config.ClientCAs = l.Clients.Pool()
-	server := fakepg.Start(t, fakepg.Options{TLS: config}, func(c *fakepg.Conn) { t.Error("let in") })
-	e := l.refusal(l.config(server.Addr), "08004", ReasonRefused)
-	if !strings.Contains(e.Error(), "does not accept our certificate") {
-		t.Errorf("got %v", e)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := l.serverTLS()
+		config.ClientCAs, config.MinVersion, config.MaxVersion = l.Clients.Pool(), version, version
+		server := fakepg.Start(t, fakepg.Options{TLS: config}, func(c *fakepg.Conn) { t.Error("let in") })
+		e := l.refusal(l.config(server.Addr), "08004", ReasonRefused)
+		if !strings.Contains(e.Error(), "does not accept our certificate") {
+			t.Errorf("got %v", e)
+		}
 	}
 }
