@@ -17,163 +17,6 @@ import (
 	"time"
 )
 
-// dropFiles is a file system that forgets at kill what was not synced, as a machine does that loses
-// power. The page cache outlives a kill -9 and would hide a missing fdatasync.
-type dropFiles struct {
-	mu    sync.Mutex
-	dead  bool
-	files map[string]*dropFile
-	fail  error // what every write and sync returns, when set
-	room  int64 // bytes that may still be written; negative: no limit
-	torn  func(n int64) int64
-
-	holding chan struct{} // a sync waits for the hold to end
-	gate    chan struct{}
-}
-
-type dropFile struct {
-	fs              *dropFiles
-	f               *os.File
-	named           bool
-	written, synced int64
-}
-
-var errDead = errors.New("killed")
-
-func newDropFiles() *dropFiles {
-	return &dropFiles{files: map[string]*dropFile{}, room: -1, torn: func(int64) int64 { return 0 }}
-}
-
-func (d *dropFiles) Create(path string) (File, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.err(); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	df := &dropFile{fs: d, f: f}
-	d.files[path] = df
-	return df, nil
-}
-
-func (d *dropFiles) err() error {
-	if d.dead {
-		return errDead
-	}
-	return d.fail
-}
-
-func (d *dropFiles) SyncDir(dir string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.err(); err != nil {
-		return err
-	}
-	for path, f := range d.files {
-		f.named = f.named || filepath.Dir(path) == dir
-	}
-	return nil
-}
-
-func (f *dropFile) Write(p []byte) (int, error) {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if err := f.fs.err(); err != nil {
-		return 0, err
-	}
-	var full error
-	if f.fs.room >= 0 && int64(len(p)) > f.fs.room {
-		p, full = p[:f.fs.room], syscall.ENOSPC
-	}
-	n, err := f.f.Write(p)
-	f.written += int64(n)
-	if f.fs.room >= 0 {
-		f.fs.room -= int64(n)
-	}
-	return n, errors.Join(err, full)
-}
-
-// hold stops the next sync until the function returned is called.
-func (d *dropFiles) hold() (release func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	gate := make(chan struct{})
-	d.gate, d.holding = gate, make(chan struct{}, 1)
-	return func() { close(gate) }
-}
-
-func (d *dropFiles) pass() {
-	d.mu.Lock()
-	gate := d.gate
-	d.gate = nil
-	d.mu.Unlock()
-	if gate != nil {
-		d.holding <- struct{}{}
-		<-gate
-	}
-}
-
-func (f *dropFile) Sync() error {
-	f.fs.pass()
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if err := f.fs.err(); err != nil {
-		return err
-	}
-	f.synced = f.written
-	return nil
-}
-
-func (f *dropFile) Truncate(size int64) error {
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if err := f.fs.err(); err != nil {
-		return err
-	}
-	f.written, f.synced = size, min(f.synced, size)
-	return f.f.Truncate(size)
-}
-
-func (f *dropFile) Close() error { return f.f.Close() }
-
-// kill ends the machine: unsynced bytes go, but for what torn lets stay, and files without a durable
-// name go as well.
-func (d *dropFiles) kill(t *testing.T) {
-	t.Helper()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.dead = true
-	for path, f := range d.files {
-		if _, err := os.Stat(path); err != nil {
-			continue
-		}
-		if !f.named {
-			os.Remove(path)
-			continue
-		}
-		if f.written > f.synced {
-			if err := os.Truncate(path, f.synced+d.torn(f.written-f.synced)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
-
-func (d *dropFiles) set(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.fail = err
-}
-
-func (d *dropFiles) leave(room int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.room = room
-}
-
 // verifyDir runs Verify with the directory's own keys.
 func verifyDir(t *testing.T, dir string, kept ...string) []*StreamReport {
 	t.Helper()
@@ -384,5 +227,159 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 	release()
 	if err := held.Err(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Close while the disk fails says so; the next process closes the stream.
+func TestCloseWhileTheDiskFails(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	files := newDropFiles()
+	l := openTest(t, Config{Directory: dir, Files: files})
+	if err := l.AppendDurable(context.Background(), stmtRecord("before")); err != nil {
+		t.Fatal(err)
+	}
+	files.set(syscall.EIO)
+	if err := l.Append(stmtRecord("lost with the process")); err != nil {
+		t.Fatal(err)
+	}
+	var werr *WriteError
+	if err := l.Close(); !errors.As(err, &werr) {
+		t.Errorf("Close: %v, want a WriteError", err)
+	}
+	if err := l.Append(stmtRecord("too late")); !errors.As(err, &werr) {
+		t.Errorf("Append after Close: %v, want a WriteError", err)
+	}
+	openTest(t, Config{Directory: dir}).Close()
+	if got := findings(verifyDir(t, dir)); len(got) != 0 {
+		t.Errorf("findings %q, want none: a closed stream", got)
+	}
+}
+
+// A file that an fdatasync failed on is left as it is when it cannot be cut either; what a recovery
+// checkpoint gave up of it counts for nothing.
+func TestGivenUpTailIsIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "audit")
+		files := newDropFiles()
+		l := openTest(t, Config{Directory: dir, Files: files})
+		if err := l.AppendDurable(context.Background(), stmtRecord("before")); err != nil {
+			t.Fatal(err)
+		}
+		files.failSync(syscall.EIO)
+		if err := l.AppendDurable(context.Background(), stmtRecord("refused")); err == nil {
+			t.Fatal("no error")
+		}
+		files.failSync(nil)
+		time.Sleep(2 * retryEvery)
+		synctest.Wait()
+		if err := l.AppendDurable(context.Background(), stmtRecord("after")); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if all := string(bytes.Join(readLines(t, dir), nil)); !strings.Contains(all, `"refused"`) {
+			t.Fatal("the file was cut: nothing is tested")
+		}
+		wantClean(t, dir)
+		if !has(verifyDir(t, dir), "given up after 2") {
+			t.Errorf("verify does not say what was given up: %q", findings(verifyDir(t, dir)))
+		}
+		if err := Search(context.Background(), SearchConfig{Directory: dir, Query: Query{Text: "refused"}, Visit: func(m *Match) error {
+			t.Errorf("search finds what was given up: %s", m.Lines[0])
+			return nil
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"before", "after"} {
+			n := 0
+			if _, err := NewFeed(dir, nil, true, nil).Read(context.Background(), func(e *Entry) error {
+				if bytes.Contains(e.Text, []byte(`"refused"`)) {
+					t.Error("the feed gives what was given up")
+				}
+				if bytes.Contains(e.Text, []byte(`"`+want+`"`)) {
+					n++
+				}
+				return nil
+			}); err != nil || n != 1 {
+				t.Errorf("%q is given %d times (%v)", want, n, err)
+			}
+		}
+	})
+}
+
+// Processes that share a directory leave each other's streams alone while they live.
+func TestTwoLiveStreams(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	old := openTest(t, Config{Directory: dir})
+	young := openTest(t, Config{Directory: dir})
+	for _, l := range []*Log{old, young, old} {
+		if err := l.AppendDurable(context.Background(), stmtRecord("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(old.Close(), young.Close()); err != nil {
+		t.Fatal(err)
+	}
+	all := verifyDir(t, dir)
+	if len(all) != 2 || len(findings(all)) != 0 {
+		t.Errorf("%d streams, findings %q: want two and none", len(all), findings(all))
+	}
+	if locks, _ := filepath.Glob(filepath.Join(dir, "*"+lockSuffix)); len(locks) != 0 {
+		t.Errorf("locks left: %q", locks)
+	}
+}
+
+// The directory and its files are for their owner alone.
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l := openTest(t, Config{Directory: dir})
+	open, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, keyFile): 0o600, open[0]: 0o600} {
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: %v, want %v (%v)", path, st.Mode().Perm(), want, err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(open[0]); err != nil || st.Mode().Perm() != 0o400 {
+		t.Errorf("a finished segment is %v, want 0400 (%v)", st.Mode().Perm(), err)
+	}
+	if err := os.Chmod(filepath.Join(dir, keyFile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Directory: dir, Node: "gw1"}); err == nil || !strings.Contains(err.Error(), "group or world access") {
+		t.Errorf("Open with a key others can read: %v", err)
+	}
+}
+
+// With another key streams signed by the old one still verify: audit.vkey keeps both.
+func TestKeyChange(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	openTest(t, Config{Directory: dir}).Close()
+	if err := os.Remove(filepath.Join(dir, keyFile)); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, Config{Directory: dir}).Close()
+	if got := findings(verifyDir(t, dir)); len(got) != 0 {
+		t.Errorf("findings %q, want none", got)
+	}
+}
+
+func TestNodeNames(t *testing.T) {
+	for _, bad := range []string{"", "a/b", "a+b", "a b", ".a", "a\nb", "\xff", strings.Repeat("x", 65)} {
+		if _, err := Open(Config{Directory: t.TempDir(), Node: bad}); err == nil {
+			t.Errorf("node %q is taken", bad)
+		}
+	}
+	for _, good := range []string{"gw1", "gw-1.example", "größe"} {
+		stream, seq, ok := parseSegment(segmentName(streamName(good, time.Now()), 7))
+		if node, _, _ := parseStream(stream); !ok || seq != 7 || node != good {
+			t.Errorf("node %q comes back as %q, %d, %v", good, node, seq, ok)
+		}
 	}
 }

@@ -54,7 +54,11 @@ func scan(ctx context.Context, dir string, m *matcher, sessions bool, progress f
 				meterFile(seg.path, progress)
 				continue
 			}
-			if err := scanFile(ctx, seg.path, progress, line); err != nil {
+			limit := int64(-1)
+			if i+1 < len(s.segments) {
+				limit = givenUp(seg, s.segments[i+1])
+			}
+			if err := scanFile(ctx, seg.path, limit, progress, line); err != nil {
 				return err
 			}
 		}
@@ -101,14 +105,14 @@ func meterFile(path string, progress func(int64)) {
 	}
 }
 
-// scanFile calls line for every whole record of a file.
-func scanFile(ctx context.Context, path string, progress func(int64), line func(head, []byte) error) error {
+// scanFile calls line for every whole record of a file, up to offset limit unless that is negative.
+func scanFile(ctx context.Context, path string, limit int64, progress func(int64), line func(head, []byte) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	in := newLineReader(&metered{f, progress}, 0)
+	in := newLineReader(&metered{upTo(f, limit), progress}, 0)
 	for {
 		l, err := in.next()
 		if err == io.EOF {

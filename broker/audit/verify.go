@@ -250,12 +250,8 @@ func (w *walk) file(seg segment, limit int64, last bool) error {
 		return err
 	}
 	defer f.Close()
-	var src io.Reader = f
-	if limit >= 0 {
-		src = io.LimitReader(f, limit)
-	}
 	w.seg = seg
-	in := newLineReader(&metered{src, w.run.cfg.Progress}, 0)
+	in := newLineReader(&metered{upTo(f, limit), w.run.cfg.Progress}, 0)
 	for {
 		l, err := in.next()
 		if err == io.EOF {
@@ -272,6 +268,14 @@ func (w *walk) file(seg segment, limit int64, last bool) error {
 			return fmt.Errorf("read %s: %w", seg.path, err)
 		}
 	}
+}
+
+// upTo is r up to offset limit, or all of it when that is negative.
+func upTo(r io.Reader, limit int64) io.Reader {
+	if limit < 0 {
+		return r
+	}
+	return io.LimitReader(r, limit)
 }
 
 // metered reports the bytes read to a progress bar.
