@@ -79,7 +79,7 @@ var millionCRL = sync.OnceValues(func() ([]byte, error) {
 	for i := range s.Revoked {
 		n = n*6364136223846793005 + 1442695040888963407 // Knuth's MMIX generator: spread, repeatable
 		hi := new(big.Int).SetUint64(n>>1 | 1<<62)
-		s.Revoked[i] = pki.Revoked{Serial: hi.Lsh(hi, 64).SetBit(hi, i%64, 1), At: at}
+		s.Revoked[i] = pki.Revoked{Serial: hi.Lsh(hi, 64).SetBit(hi, i%64, 1), At: at, Reason: i % 2 * 4} // superseded, or none
 	}
 	return ca.CRL(s)
 })

@@ -129,6 +129,21 @@ func TestA58StaleCRL(t *testing.T) {
 		f.crl(f.Clients, "a.crl", pki.CRLShape{ThisUpdate: now.Add(time.Minute)})
 		no(CRLStale).check(t, f.load(nil), peer(t, f.alice), now)
 	})
+	t.Run("from the future, over one in force", func(t *testing.T) {
+		f.crl(f.Clients, "a.crl", pki.CRLShape{})
+		s := f.load(nil)
+		list := revoke(f.alice)
+		list.Number, list.ThisUpdate = big.NewInt(2), now.Add(time.Minute)
+		f.crl(f.Clients, "a.crl", list)
+		for range 2 {
+			s = f.load(s)
+			yes.check(t, s, peer(t, f.alice), now)
+		}
+		if !slices.Contains(kinds(s), "crl_future") {
+			t.Errorf("notices %v, want crl_future", kinds(s))
+		}
+		no(RevokedCRL).check(t, s, peer(t, f.alice), now.Add(time.Minute))
+	})
 	t.Run("a stale list ends no live session", func(t *testing.T) {
 		f.crl(f.Clients, "a.crl", pki.CRLShape{})
 		s := f.load(nil)
@@ -355,6 +370,19 @@ func TestA65RemovedCRL(t *testing.T) {
 	yes.check(t, f.load(nil), peer(t, f.alice), time.Now())
 	f.cfg.CRLPolicy, f.cfg.CRLGrace = crlGrace, 1000*time.Hour
 	no(CRLStale).check(t, f.load(nil), peer(t, f.alice), time.Now())
+}
+
+// TestAnchorRevoked: an anchor of its own is trusted whatever its issuer's list says; a notice says so.
+func TestAnchorRevoked(t *testing.T) {
+	f := newCRLFixture(t)
+	sub := f.Intermediate(f.Clients, pki.Shape{CN: "Sub"})
+	f.cfg.ClientCA = append(f.cfg.ClientCA, f.WriteCA(sub, "sub"))
+	f.cfg.CRL = []string{f.crl(f.Clients, "a.crl", revoke(&sub.Leaf)), f.crl(sub, "sub.crl", pki.CRLShape{})}
+	s := f.load(nil)
+	yes.check(t, s, peer(t, f.Issue(sub, pki.Shape{CN: "carol"})), time.Now())
+	if !slices.Contains(kinds(s), "anchor_revoked") {
+		t.Errorf("notices %v, want anchor_revoked", kinds(s))
+	}
 }
 
 // TestCRLSignatures: every algorithm that a CA may use.

@@ -157,7 +157,7 @@ func (l *crl) parseEntries(revoked cryptobyte.String) error {
 			return errors.New("malformed CRL entry")
 		}
 	}
-	rows := make([]serialNumber, 0, count)
+	rows := make([]serialNumber, 0, min(count, len(revoked)/minEntry))
 	for !revoked.Empty() {
 		var entry, serial cryptobyte.String
 		if !revoked.ReadASN1(&entry, der.SEQUENCE) || !entry.ReadASN1(&serial, der.INTEGER) || !skipTime(&entry) {
@@ -166,7 +166,7 @@ func (l *crl) parseEntries(revoked cryptobyte.String) error {
 		if n, ok := serialFrom(serial); ok {
 			rows = append(rows, n)
 		}
-		if entry.Empty() {
+		if entry.Empty() || isReasonCode(entry) {
 			continue
 		}
 		if err := eachExtension(entry, l.entryExtension); err != nil {
@@ -176,6 +176,18 @@ func (l *crl) parseEntries(revoked cryptobyte.String) error {
 	l.serials = newSerialSet(rows)
 	return nil
 }
+
+// minEntry is the length of the shortest entry: headers, a serial of one octet, a UTCTime.
+const minEntry = 2 + 3 + 15
+
+// isReasonCode recognises by its bytes what nearly every entry with extensions has: a reasonCode
+// that is not critical, and nothing else.
+func isReasonCode(exts []byte) bool {
+	return len(exts) == len(reasonCode)+1 && bytes.HasPrefix(exts, reasonCode)
+}
+
+// reasonCode is an Extensions element with a reasonCode, up to the code itself.
+var reasonCode = []byte{0x30, 12, 0x30, 10, 6, 3, 0x55, 0x1d, 21, 4, 3, 10, 1}
 
 // eachExtension calls f for the extensions of an Extensions element that fills s.
 // An OID that occurs twice is an error.

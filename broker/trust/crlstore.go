@@ -86,7 +86,6 @@ func (s *Snapshot) loadCRLs(prev *crlStore) (*crlStore, error) {
 	}
 	store.index()
 	s.keepNewer(store, prev)
-	s.noteCRLs(store)
 	return store, nil
 }
 
@@ -182,20 +181,38 @@ func (l *crl) compare(other *crl) int {
 	return cmp.Or(l.thisUpdate.Compare(other.thisUpdate), bytes.Compare(l.signature, other.signature))
 }
 
-// keepNewer refuses rollback: where every list that replaces one in force is older, the one in
-// force stays as well, and wins by its number (T56). One whose file is gone is gone (A65).
+// keepNewer keeps a list in force although its file changed: where every list that replaces it is
+// older, which is a rollback (T56), or is dated in the future, so that it does not count yet. The
+// kept one stays beside the others; its number decides. One whose file is gone is gone (A65).
 func (s *Snapshot) keepNewer(store, prev *crlStore) {
 	for issuer, olds := range prev.byIssuer {
 		for _, old := range olds {
 			news := slices.DeleteFunc(slices.Clone(store.byIssuer[issuer]), func(l *crl) bool { return !l.replaces(old) })
-			if len(news) == 0 || slices.ContainsFunc(news, func(l *crl) bool { return l.compare(old) >= 0 }) {
+			inForce := func(l *crl) bool { return l.id == old.id || l.compare(old) >= 0 && !l.thisUpdate.After(s.at) }
+			if len(news) == 0 || slices.ContainsFunc(news, inForce) {
 				continue
 			}
 			store.byIssuer[issuer] = append(store.byIssuer[issuer], old)
 			sortNewest(store.byIssuer[issuer])
-			s.notice("crl_rollback", news[0].file, "CRL of \"%s\" is older than the one in force (%s), which stays", nameText(old.issuer), old.name())
+			kind, why := "crl_rollback", "older than"
+			if news[0].compare(old) >= 0 {
+				kind, why = "crl_future", "dated in the future, unlike"
+			}
+			s.notice(kind, news[0].file, "CRL of \"%s\" is %s the one in force (%s), which stays", nameText(old.issuer), why, old.name())
 		}
 	}
+}
+
+// nextActive is the earliest thisUpdate after now: from then on another list counts. Zero: none.
+func (st *crlStore) nextActive(now time.Time) (next time.Time) {
+	for _, lists := range st.byIssuer {
+		for _, l := range lists {
+			if l.thisUpdate.After(now) && (next.IsZero() || l.thisUpdate.Before(next)) {
+				next = l.thisUpdate
+			}
+		}
+	}
+	return next
 }
 
 // replaces says that l is of the same key and scope as old, as far as is known.

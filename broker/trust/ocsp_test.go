@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/asn1"
 	"errors"
 	"io"
@@ -384,4 +385,24 @@ func TestA72Staple(t *testing.T) {
 	f.responder.says(good)
 	v, err = f.verdict(ocspStrict, []byte("x"))
 	yes.compare(t, v, err)
+}
+
+// TestStapleByTLS: a client's staple arrives with its certificate, in TLS 1.3 (T62).
+func TestStapleByTLS(t *testing.T) {
+	f := newOCSPFixture(t)
+	f.responder.says(pki.OCSPError(3))
+	s := f.load(nil)
+	cert := f.alice.TLS()
+	cert.OCSPStaple = f.about(f.Clients, pki.OCSPShape{})
+	client := f.clientTLS(nil)
+	client.Certificates = []tls.Certificate{cert}
+	srv, _, err := handshake(t, s.ServerTLS(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := s.Verify(t.Context(), srv.PeerCertificates, srv.OCSPResponse, time.Now())
+	yes.compare(t, v, err)
+	if v.Revocation != "ocsp" || f.responder.asked.Load() != 0 {
+		t.Errorf("revocation %q, asked %d times", v.Revocation, f.responder.asked.Load())
+	}
 }

@@ -40,7 +40,7 @@ func (w *Watcher) awaitRevoked(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-revoked:
-			w.renew()
+			w.renew(CauseOCSP)
 		}
 	}
 }
@@ -71,13 +71,13 @@ func (w *Watcher) refreshOne(ctx context.Context, cache *ocspCache, e *ocspEntry
 }
 
 // renew puts a copy of the snapshot in force: a new pointer is what sessions look for (T90).
-func (w *Watcher) renew() {
+func (w *Watcher) renew(cause string) {
 	w.loading.Lock()
 	defer w.loading.Unlock()
 	old := w.Current()
 	s := *old
 	w.current.Store(&s)
-	w.cfg.OnChange(Change{Cause: CauseOCSP, Old: old, New: &s})
+	w.cfg.OnChange(Change{Cause: cause, Old: old, New: &s})
 }
 
 // restaple refreshes the response for our own certificate. Only that it is revoked is worth telling:

@@ -103,6 +103,7 @@ func Load(cfg Config, now time.Time, prev *Snapshot) (*Snapshot, error) {
 		if s.crls, err = s.loadCRLs(prev.crls); err != nil {
 			return nil, fmt.Errorf("crl: %w", err)
 		}
+		s.noteCRLs(s.crls)
 	}
 	if s.server != nil {
 		s.prepareStaple(prev.stapler)

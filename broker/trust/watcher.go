@@ -217,12 +217,17 @@ func (w *Watcher) watch(ctx context.Context) {
 	}
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
+	activation := time.NewTimer(0)
+	defer activation.Stop()
 	for {
 		dirs.follow(&w.Current().cfg)
 		w.look()
+		activation.Reset(w.untilActive())
 		select {
 		case <-ctx.Done():
 			return
+		case <-activation.C:
+			w.renew(CauseFile)
 		case <-ticker.C:
 		case <-w.poke:
 		case <-events:
@@ -232,6 +237,17 @@ func (w *Watcher) watch(ctx context.Context) {
 		case <-dirs.errors(): // an overflow: events were lost
 		}
 	}
+}
+
+// untilActive is the time until a CRL that is dated in the future counts, so that live sessions are
+// decided again then.
+func (w *Watcher) untilActive() time.Duration {
+	if s := w.Current(); s.crls != nil {
+		if next := s.crls.nextActive(time.Now()); !next.IsZero() {
+			return time.Until(next)
+		}
+	}
+	return 1 << 62
 }
 
 // settle waits until no event came for Settle, at most maxSettle in all. It reports false when ctx ended.

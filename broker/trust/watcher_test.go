@@ -93,6 +93,21 @@ func TestWatchCRL(t *testing.T) {
 	no(RevokedCRL).compare(t, nil, err)
 }
 
+// TestWatchFutureCRL: when a list that came early begins to count, live sessions are decided again.
+func TestWatchFutureCRL(t *testing.T) {
+	f := newCRLFixture(t)
+	f.cfg.CRL = []string{f.crl(f.Clients, "a.crl", pki.CRLShape{})}
+	w := f.watch(byEvent)
+	live := yes.check(t, w.Current(), peer(t, f.alice), time.Now())
+	list := revoke(f.alice)
+	list.Number, list.ThisUpdate = big.NewInt(2), time.Now().Add(2*time.Second)
+	f.crl(f.Clients, "a.crl", list)
+	w.until(t, loaded)
+	w.until(t, loaded)
+	_, err := w.Current().Recheck(live, time.Now())
+	no(RevokedCRL).compare(t, nil, err)
+}
+
 // TestWatchPoll: where events do not arrive, a poll finds the change.
 func TestWatchPoll(t *testing.T) {
 	f := newCRLFixture(t)
