@@ -66,7 +66,8 @@ func rowOf(v *view, k *known) Row {
 	if r.Role == "" {
 		r.Role = unquote(v.user)
 	}
-	if r.Who = whoOf(v); k != nil {
+	r.Who = whoOf(v)
+	if k != nil && len(v.cn)+len(v.subject)+len(v.spiffe) == 0 {
 		r.Who = k.who
 	}
 	r.Detail = detailOf(v)
