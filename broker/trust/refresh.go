@@ -76,6 +76,7 @@ func (w *Watcher) renew(cause string) {
 	defer w.loading.Unlock()
 	old := w.Current()
 	s := *old
+	s.decided = time.Now()
 	w.current.Store(&s)
 	w.cfg.OnChange(Change{Cause: cause, Old: old, New: &s})
 }

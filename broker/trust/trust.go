@@ -52,6 +52,7 @@ type Workload struct {
 type Snapshot struct {
 	cfg     Config
 	at      time.Time // when it was loaded
+	decided time.Time // when live sessions were last decided under it: at, or when it was renewed
 	server  *tls.Certificate
 	clients *anchorSet            // client_ca; may be empty beside SPIFFE bundles
 	domains map[string]*anchorSet // by trust domain; nil when the listener has no SPIFFE
@@ -75,7 +76,7 @@ type Snapshot struct {
 // at start; what it remembers that still holds is carried over. An error leaves prev as it was. It
 // reads files and checks signatures, so it does not belong on a login's path.
 func Load(cfg Config, now time.Time, prev *Snapshot) (*Snapshot, error) {
-	s := &Snapshot{cfg: cfg, at: now, purpose: x509.ExtKeyUsageClientAuth, mapped: map[string]bool{}}
+	s := &Snapshot{cfg: cfg, at: now, decided: now, purpose: x509.ExtKeyUsageClientAuth, mapped: map[string]bool{}}
 	if err := s.checkSettings(); err != nil {
 		return nil, err
 	}

@@ -243,8 +243,8 @@ func (w *Watcher) watch(ctx context.Context) {
 // decided again then.
 func (w *Watcher) untilActive() time.Duration {
 	if s := w.Current(); s.crls != nil {
-		if next := s.crls.nextActive(time.Now()); !next.IsZero() {
-			return time.Until(next)
+		if next := s.crls.nextActive(s.decided); !next.IsZero() {
+			return time.Until(next) // at once if it passed since s was made
 		}
 	}
 	return 1 << 62
