@@ -164,7 +164,10 @@ func (w *writer) signOff() error {
 	if !w.drain() {
 		return w.log.Healthy()
 	}
-	err := w.checkpoint(CauseShutdown)
+	err := w.unfold(time.Now().Add(time.Hour)) // their second will not end for us
+	if err == nil {
+		err = w.checkpoint(CauseShutdown)
+	}
 	if err == nil {
 		err = w.closeSegment()
 	}

@@ -52,8 +52,10 @@ type writer struct {
 	debris  string // a segment given up before anything in it was durable, not yet removed
 	lost    uint64 // records dropped since the last line
 
+	folds folds // refusals that wait for their second to end
+
 	// Deadlines; zero is none.
-	drainAt, syncAt, checkpointAt, retryAt time.Time
+	drainAt, foldAt, syncAt, checkpointAt, retryAt time.Time
 }
 
 // tailLine is a line in tail: where it starts, where `time` starts, where it ends before its LF.
@@ -132,7 +134,7 @@ func (w *writer) deadlines() []time.Time {
 	if w.records > 0 {
 		rotateAt = w.opened.Add(w.log.cfg.SegmentAge)
 	}
-	return []time.Time{w.drainAt, w.syncAt, w.checkpointAt, rotateAt}
+	return []time.Time{w.drainAt, w.foldAt, w.syncAt, w.checkpointAt, rotateAt}
 }
 
 func (w *writer) failing() bool { return w.file == nil }
@@ -152,6 +154,9 @@ func (w *writer) step(now time.Time) {
 
 // timed does what its hour has come for, besides the queue.
 func (w *writer) timed(now time.Time) error {
+	if err := w.unfold(now); err != nil {
+		return err
+	}
 	if due(w.checkpointAt, now) {
 		if err := w.checkpoint(CauseInterval); err != nil {
 			return err
@@ -166,6 +171,21 @@ func (w *writer) timed(now time.Time) error {
 	return nil
 }
 
+// unfold writes the folded refusals of the seconds that are over.
+func (w *writer) unfold(now time.Time) error {
+	lines, again := w.folds.due(now)
+	w.foldAt = again
+	for i, r := range lines {
+		if err := w.add(w.body(r), true); err != nil {
+			for _, left := range lines[i+1:] {
+				w.saveBody(w.body(left), true)
+			}
+			return err
+		}
+	}
+	return w.flush()
+}
+
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 // drain writes the queue, and syncs when somebody waits. It reports false when the disk failed.
@@ -175,6 +195,9 @@ func (w *writer) drain() bool {
 	w.lost += lost
 	waited := false
 	for i := range q {
+		if !q[i].waited && w.folds.takes(&q[i].rec) {
+			continue
+		}
 		waited = waited || q[i].waited
 		if err := w.add(w.body(&q[i].rec), !q[i].waited); err != nil {
 			w.keep(q[i+1:])
