@@ -91,6 +91,21 @@ func (s *session) recordDenial(record *audit.Record, told *pgwire.Error, err err
 		zap.String("sqlstate", told.Code), zap.Error(err))
 }
 
+// recordOpen records an access before the client is let in: durably when delivery is strict. Under
+// best_effort a record that finds the queue full is counted by the audit, and nobody is kept out.
+func (s *session) recordOpen(record *audit.Record) error {
+	trail := s.server.cfg.Audit
+	err := trail.Write(s.ctx, record)
+	switch {
+	case err == nil:
+		return nil
+	case trail.Strict():
+		return errAuditDown(err)
+	}
+	s.server.log.Error("audit record lost", zap.Stringer("sid", s.id), zap.Error(err))
+	return nil
+}
+
 // openRecord is the record of an access, written before the client is let in.
 func (s *session) openRecord(server *relay.Server, fresh bool) *audit.Record {
 	d := s.decided.Load()

@@ -34,9 +34,3 @@ func (l *liveSessions) all() []*session {
 	}
 	return list
 }
-
-func (l *liveSessions) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.byID)
-}

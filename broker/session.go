@@ -147,8 +147,8 @@ func (s *session) open(lease relay.Lease, settings []pgwire.Param) (*login, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.server.cfg.Audit.Write(s.ctx, s.openRecord(server, lease.Fresh())); err != nil {
-		return nil, errAuditDown(err)
+	if err := s.recordOpen(s.openRecord(server, lease.Fresh())); err != nil {
+		return nil, err
 	}
 	key := s.server.keys.add(s, s.shownPID(server), s.client.Startup.Version)
 	if err := s.confirm(); err != nil {

@@ -32,14 +32,6 @@ func (s *spans) add(b []byte) {
 	s.list = append(s.list, b)
 }
 
-func (s *spans) size() int {
-	n := 0
-	for _, b := range s.list {
-		n += len(b)
-	}
-	return n
-}
-
 // paramSet is a small ordered map of reported parameters: a server has about fifteen.
 type paramSet struct {
 	params []pgwire.Param
