@@ -130,7 +130,9 @@ func TestSyslogOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, dir := openLog(t, audit.Config{})
+	c.mu.Lock()
 	c.drop = 1
+	c.mu.Unlock()
 	s := newSink(t, Config{Directory: dir, Log: l, Settle: 2 * time.Second, Every: 10 * time.Millisecond, Retry: time.Second}, dst)
 	stop := start(t, s)
 	defer stop()
