@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // Difference is a result file that two runs do not share byte for byte.
 type Difference struct {
 	Test string
-	Diff string // -first +second, shortened
+	Diff string // unified, shortened
 }
 
 // CompareFiles compares the result files of two runs and returns how many there are, together with
@@ -30,10 +29,17 @@ func CompareFiles(first, second string) (total int, differ []Difference, err err
 			return 0, nil, err
 		}
 		if !bytes.Equal(a, b) || errA != nil || errB != nil {
-			differ = append(differ, Difference{Test: name, Diff: shorten(cmp.Diff(string(a), string(b)))})
+			differ = append(differ, Difference{Test: name, Diff: shorten(diff(filepath.Join(first, name), filepath.Join(second, name)))})
 		}
 	}
 	return len(names), differ, nil
+}
+
+// sameFile is false when either cannot be read.
+func sameFile(first, second string) bool {
+	a, errA := os.ReadFile(first)
+	b, errB := os.ReadFile(second)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 func union(dirs ...string) ([]string, error) {
@@ -51,6 +57,15 @@ func union(dirs ...string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// diff is what diff(1) says; it ends with 1 when there is something to say.
+func diff(first, second string) string {
+	out, err := exec.Command("diff", "-u", "-N", first, second).CombinedOutput()
+	if _, differs := errors.AsType[*exec.ExitError](err); err != nil && !differs {
+		return err.Error() + "\n"
+	}
+	return string(out)
 }
 
 func ignoreMissing(err error) error {

@@ -65,11 +65,11 @@ func copyModule(from, to string) (err error) {
 
 // setup is what pgx's testsetup/postgresql_setup.sql makes, as far as its tests without passwords need it.
 const pgxSetup = `CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE DOMAIN uint64 AS numeric(20,0);
-CREATE ROLE " tricky, ' } "" \\ test user " SUPERUSER LOGIN`
+CREATE ROLE " tricky, ' } "" \ test user " SUPERUSER LOGIN`
 
-// Run runs the suite in a database of its own. With pooler set, the tests that pgx has for a
-// transaction pooler with prepared statements run, too.
-func (p *PGX) Run(ctx context.Context, t *Target, pooler bool) (*Result, error) {
+// Run runs the suite in a database of its own, with the tests that pgx has for a transaction pooler
+// with prepared statements: they hold for a server without a pooler, too.
+func (p *PGX) Run(ctx context.Context, t *Target) (*Result, error) {
 	const database = "pgx_test"
 	if err := t.CreateDatabase(ctx, database); err != nil {
 		return nil, err
@@ -79,9 +79,9 @@ func (p *PGX) Run(ctx context.Context, t *Target, pooler bool) (*Result, error) 
 	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-p=1", "-timeout=15m", "./...")
 	cmd.Dir = p.dir
-	cmd.Env = append(withoutPG(os.Environ()), "GOFLAGS=-mod=mod", "GOWORK=off", "PGX_TEST_DATABASE="+t.Conninfo(database))
-	if pooler {
-		cmd.Env = append(cmd.Env, "PGX_TEST_PGBOUNCER_CONN_STRING="+t.Conninfo(database))
+	cmd.Env = append(withoutPG(os.Environ()), "GOFLAGS=-mod=mod", "GOWORK=off")
+	for _, name := range []string{"DATABASE", "TCP_CONN_STRING", "TLS_CONN_STRING", "PGBOUNCER_CONN_STRING"} {
+		cmd.Env = append(cmd.Env, "PGX_TEST_"+name+"="+t.Conninfo(database))
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

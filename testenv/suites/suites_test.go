@@ -6,72 +6,59 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/golden"
-	"github.com/pgsignet/pgsignet/testenv/pgserver"
-	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgserver.Main(m)) }
+// The three ways to run a suite. Each runs against a PostgreSQL of its own.
+const (
+	direct      = "direct"
+	session     = "session"
+	transaction = "transaction"
+)
 
-// superuser is the role that runs the suites.
-const superuser = pgserver.Superuser
+// suite runs one suite against a target.
+type suite func(context.Context, *Target) (*Result, error)
 
-// world is a PostgreSQL of its own for one run, so that no run sees what another left.
-type world struct {
-	*pki.Env
-	server *pgserver.Server
+// TestRegress: through the broker in session mode each result file must equal the direct run's; in
+// transaction mode the list says which may differ.
+func TestRegress(t *testing.T) {
+	run := prepare(t).Regress
+	reference := runAgainst(t, direct, run)
+	expectList(t, "regress."+direct, reference.List(), reference.Output)
+	for _, mode := range []string{session, transaction} {
+		t.Run(mode, func(t *testing.T) {
+			list, diffs := differing(t, reference, runAgainst(t, mode, run))
+			expectList(t, "regress."+mode, list, diffs)
+		})
+	}
 }
 
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	env := pki.New(t)
-	leaf := env.Server()
-	key, err := leaf.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
+// TestIsolation has no transaction mode: a spec asks for each session's backend once and then looks
+// whether that backend waits for a lock, which is what transaction mode cannot keep.
+func TestIsolation(t *testing.T) {
+	kit := prepare(t)
+	against := func(reference *Result) suite {
+		return func(ctx context.Context, target *Target) (*Result, error) { return kit.Isolation(ctx, target, reference) }
 	}
-	server := pgserver.Start(t, pgserver.Options{
-		Version: 15,
-		TLS: pgserver.TLS{Cert: string(leaf.PEM()), Key: string(key),
-			CA: string(env.Clients.CertPEM()) + string(env.Broker.CertPEM())},
-		Ident: []string{"pgsignet " + superuser + " " + superuser, "pgsignet broker " + superuser},
+	reference := runAgainst(t, direct, against(nil))
+	expectList(t, "isolation."+direct, reference.List(), reference.Output)
+	t.Run(session, func(t *testing.T) {
+		list, diffs := differing(t, reference, runAgainst(t, session, against(reference)))
+		expectList(t, "isolation."+session, list, diffs)
 	})
-	return &world{Env: env, server: server}
 }
 
-// direct is the server itself.
-func (w *world) direct(t *testing.T, name string) *Target {
-	t.Helper()
-	target := &Target{Name: name, Host: "localhost", User: superuser, Server: w.server}
-	_, target.Port, _ = strings.Cut(w.server.Addr(), ":")
-	w.client(t, target)
-	return target
-}
+func TestPipeline(t *testing.T) { compareLists(t, "libpq_pipeline", prepare(t).Pipeline) }
 
-// client gives the target a certificate, in files of the server's user.
-func (w *world) client(t *testing.T, target *Target) {
-	t.Helper()
-	leaf := w.Client(superuser)
-	key, err := leaf.KeyPEM()
+func TestPGX(t *testing.T) {
+	pgx, err := PreparePGX(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string]struct {
-		to  *string
-		pem []byte
-	}{
-		"root.crt": {&target.RootCert, w.Servers.CertPEM()}, "client.crt": {&target.Cert, leaf.PEM()}, "client.key": {&target.Key, key},
-	} {
-		path, err := w.server.WriteFile(target.Name+"-"+name, file.pem)
-		if err != nil {
-			t.Fatal(err)
-		}
-		*file.to = path
-	}
+	compareLists(t, "pgx", pgx.Run)
 }
 
 func prepare(t *testing.T) *Kit {
@@ -83,72 +70,64 @@ func prepare(t *testing.T) *Kit {
 	return kit
 }
 
-// timed runs one suite against one target and logs how long that took.
-func timed(t *testing.T, target *Target, suite func(context.Context, *Target) (*Result, error)) *Result {
-	t.Helper()
-	start := time.Now()
-	result, err := suite(t.Context(), target)
-	if err != nil {
-		t.Fatalf("%s: %v", target.Name, err)
+// compareLists runs a suite that only says what passed. The list of session mode is the direct run's.
+func compareLists(t *testing.T, name string, run suite) {
+	for _, tt := range []struct{ mode, list string }{{direct, direct}, {session, direct}, {transaction, transaction}} {
+		t.Run(tt.mode, func(t *testing.T) {
+			result := runAgainst(t, tt.mode, run)
+			expectList(t, name+"."+tt.list, result.List(), result.Output)
+		})
 	}
-	t.Logf("%s: %d passed, %d failed, %d skipped in %s", target.Name,
+}
+
+func runAgainst(t *testing.T, mode string, run suite) *Result {
+	t.Helper()
+	target := newWorld(t).target(t, mode)
+	start := time.Now()
+	result, err := run(t.Context(), target)
+	if err != nil {
+		t.Fatalf("%s: %v", mode, err)
+	}
+	t.Logf("%s: %d passed, %d failed, %d skipped in %s", mode,
 		len(result.Passed), len(result.Failed), len(result.Skipped), time.Since(start).Round(time.Second))
 	return result
 }
 
-func TestRegress(t *testing.T) {
-	kit := prepare(t)
-	direct := timed(t, newWorld(t).direct(t, "direct"), kit.Regress)
-	expectLists(t, "regress", "direct", direct)
-	again := timed(t, newWorld(t).direct(t, "again"), kit.Regress)
-	expectSameFiles(t, direct, again)
-}
-
-func TestIsolation(t *testing.T) {
-	kit := prepare(t)
-	direct := timed(t, newWorld(t).direct(t, "direct"), kit.Isolation)
-	expectLists(t, "isolation", "direct", direct)
-}
-
-func TestPipeline(t *testing.T) {
-	kit := prepare(t)
-	expectLists(t, "libpq_pipeline", "direct", timed(t, newWorld(t).direct(t, "direct"), kit.Pipeline))
-}
-
-func TestPGX(t *testing.T) {
-	suite, err := PreparePGX(t.Context())
+// differing lists the result files that are not those of the reference, and shows how they differ.
+func differing(t *testing.T, reference, result *Result) (list List, diffs string) {
+	t.Helper()
+	total, differ, err := CompareFiles(reference.Files, result.Files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	expectLists(t, "pgx", "direct", timed(t, newWorld(t).direct(t, "direct"), func(ctx context.Context, target *Target) (*Result, error) {
-		return suite.Run(ctx, target, false)
-	}))
-}
-
-// expectLists compares what failed and what was skipped with the reviewed lists: drift either way fails.
-func expectLists(t *testing.T, suite, target string, result *Result) {
-	t.Helper()
-	var b strings.Builder
-	for _, name := range result.Failed {
-		b.WriteString("failed " + name + "\n")
-	}
-	for _, name := range result.Skipped {
-		b.WriteString("skipped " + name + "\n")
-	}
-	golden.String(t, filepath.Join("testdata", suite+"."+target), b.String())
-	if t.Failed() {
-		t.Logf("%s", result.Output)
-	}
-}
-
-func expectSameFiles(t *testing.T, first, second *Result) {
-	t.Helper()
-	total, differ, err := CompareFiles(first.Files, second.Files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d of %d result files are equal", total-len(differ), total)
+	t.Logf("%d of %d result files equal the direct run's", total-len(differ), total)
+	list = List{}
 	for _, d := range differ {
-		t.Errorf("%s differs:\n%s", d.Test, d.Diff)
+		list["differs "+d.Test] = ""
+		diffs += "== " + d.Test + "\n" + d.Diff
+	}
+	return list, diffs
+}
+
+// expectList compares with the reviewed list in testdata; drift either way fails and shows the output. -update
+// keeps the reasons that are there and leaves a gap, which fails, for new lines.
+func expectList(t *testing.T, file string, got List, output string) {
+	t.Helper()
+	path := filepath.Join("testdata", file)
+	want, err := ReadList(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if golden.Updating() {
+		want = want.Update(got)
+		if err := os.WriteFile(path, []byte(want.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range want.Drift(got) {
+		t.Errorf("%s: %s", path, line)
+	}
+	if t.Failed() {
+		t.Log(output)
 	}
 }

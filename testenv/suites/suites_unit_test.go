@@ -1,6 +1,7 @@
 package suites
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,5 +102,51 @@ func TestCompareFiles(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"only.out", "other.out"}, names); diff != "" {
 		t.Errorf("differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestList(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.list")
+	write(t, path, "# head\nfailed a  # because\nskipped b  # no such server\nfailed c  # \n")
+	want, err := ReadList(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := (&Result{Passed: []string{"b"}, Failed: []string{"a", "c", "d"}}).List()
+	if diff := cmp.Diff([]string{
+		"listed without a reason: failed c",
+		"listed, but no longer so: skipped b",
+		"not in the list: failed d",
+	}, want.Drift(got)); diff != "" {
+		t.Errorf("drift (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff("failed a  # because\nfailed c  # \nfailed d  # \n", want.Update(got).String()); diff != "" {
+		t.Errorf("update (-want +got):\n%s", diff)
+	}
+	if none, err := ReadList(path + ".none"); err != nil || len(none) != 0 {
+		t.Errorf("a missing list reads as %v, %v, want an empty one", none, err)
+	}
+}
+
+func TestParseGoTest(t *testing.T) {
+	var b bytes.Buffer
+	for _, line := range []string{
+		`{"Action":"pass","Package":"github.com/jackc/pgx/v5","Test":"TestA"}`,
+		`{"Action":"output","Package":"github.com/jackc/pgx/v5/pgconn","Test":"TestB","Output":"why\n"}`,
+		`{"Action":"fail","Package":"github.com/jackc/pgx/v5/pgconn","Test":"TestB"}`,
+		`{"Action":"skip","Package":"github.com/jackc/pgx/v5/pgconn","Test":"TestC"}`,
+		`{"Action":"fail","Package":"github.com/jackc/pgx/v5/pgconn"}`,
+		`{"Action":"fail","Package":"github.com/jackc/pgx/v5/stdlib"}`,
+		`{"Action":"pass","Package":"github.com/jackc/pgx/v5"}`,
+	} {
+		b.WriteString(line + "\n")
+	}
+	got, err := parseGoTest(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Result{Passed: []string{"TestA"}, Failed: []string{"pgconn.TestB", "stdlib"}, Skipped: []string{"pgconn.TestC"}, Output: "why\n"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
