@@ -286,3 +286,18 @@ func BenchmarkEncode(b *testing.B) {
 		})
 	}
 }
+
+// docs/audit.md shows one line of each kind, as they are encoded.
+func TestDocumentShowsTheRecords(t *testing.T) {
+	all := samples()
+	all["statement"].Stmt.Text = "insert into t values ($1,$2,$3,$4)"
+	all["statement"].Stmt.Params[3] = Value{Bytes: []byte("Lorem")}
+	var b bytes.Buffer
+	b.WriteString("```json\n")
+	for _, name := range []string{"session.open", "session.denied", "statement", "statement-start", "statement-end", "copy", "cancel",
+		"admin.action", "config.reload", "trust.reload", "mint", "session.close"} {
+		b.Write(append(encoded(newTestEncoder(t, defaultText), all[name], 0), '\n'))
+	}
+	b.WriteString("```\n")
+	golden.Section(t, filepath.Join("..", "..", "docs", "audit.md"), "sample records", b.String())
+}

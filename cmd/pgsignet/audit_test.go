@@ -38,8 +38,18 @@ func scriptRecord(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: record DIR")
 	}
-	log, err := audit.Open(audit.Config{Directory: ts.MkAbs(args[0]), Node: "gw1"})
-	ts.Check(err)
+	writeRecord(func(args ...any) { ts.Fatalf("%v", args) }, ts.MkAbs(args[0]))
+}
+
+// writeRecord fills dir, or calls fatal.
+func writeRecord(fatal func(...any), dir string) {
+	check := func(err error) {
+		if err != nil {
+			fatal(err)
+		}
+	}
+	log, err := audit.Open(audit.Config{Directory: dir, Node: "gw1"})
+	check(err)
 	sid, sha := "01993a9c-5f2e-7cc1-8f2b-0123456789ab", strings.Repeat("9f", 32)
 	for _, r := range []*audit.Record{
 		{Event: audit.SessionOpen, SID: sid, Client: &audit.Client{Addr: "10.2.3.14:53912", Listener: "main"},
@@ -54,9 +64,9 @@ func scriptRecord(ts *testscript.TestScript, neg bool, args []string) {
 			Denial: &audit.Denial{Stage: "policy", Reason: "no_map", SQLState: "28000", Message: "certificate not admitted"}},
 		{Event: audit.AdminAction, Action: &audit.Action{Via: "console", Verb: "PAUSE", Result: "ok"}},
 	} {
-		ts.Check(log.AppendDurable(context.Background(), r))
+		check(log.AppendDurable(context.Background(), r))
 	}
-	ts.Check(log.Close())
+	check(log.Close())
 }
 
 func scriptTamper(ts *testscript.TestScript, neg bool, args []string) {
@@ -107,6 +117,53 @@ func TestProgressBar(t *testing.T) {
 		got := progressBar(tt.done, 1_000_000_000, tt.width)
 		if got != tt.want {
 			t.Errorf("progressBar(%d, %d) = %q, want %q", tt.done, tt.width, got, tt.want)
+		}
+	}
+}
+
+// Every command of docs/audit.md works as it stands, over a record in ./audit.
+func TestAuditDocument(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "audit.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	writeRecord(t.Fatal, "audit")
+	keepElsewhere(t)
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ pgsignet ")
+		if !ok {
+			continue
+		}
+		n++
+		var out, errs bytes.Buffer
+		if status := run(t.Context(), strings.Fields(command), strings.NewReader(""), &out, &errs); status != 0 {
+			t.Errorf("pgsignet %s: status %d: %s%s", command, status, out.String(), errs.String())
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d commands found", n)
+	}
+}
+
+// keepElsewhere copies the public key and the checkpoints to ./kept.
+func keepElsewhere(t *testing.T) {
+	t.Helper()
+	if err := os.Mkdir("kept", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join("audit", "audit.vkey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines bytes.Buffer
+	if status := run(t.Context(), []string{"audit", "search", "audit", "--event", "checkpoint"}, nil, &lines, &lines); status != 0 {
+		t.Fatal(lines.String())
+	}
+	for name, text := range map[string][]byte{"audit.vkey": key, "checkpoints.ndjson": lines.Bytes()} {
+		if err := os.WriteFile(filepath.Join("kept", name), text, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
