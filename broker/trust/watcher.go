@@ -231,7 +231,7 @@ func (w *Watcher) watch(ctx context.Context) {
 		case <-ticker.C:
 		case <-w.poke:
 		case <-events:
-			if !w.settle(ctx, events) {
+			if !settle(ctx, events, w.cfg.Settle) {
 				return
 			}
 		case <-dirs.errors(): // an overflow: events were lost
@@ -250,11 +250,11 @@ func (w *Watcher) untilActive() time.Duration {
 	return 1 << 62
 }
 
-// settle waits until no event came for Settle, at most maxSettle in all. It reports false when ctx ended.
-func (w *Watcher) settle(ctx context.Context, events <-chan fsnotify.Event) bool {
+// settle waits until no event came for quietTime, at most maxSettle in all. It reports false when ctx ended.
+func settle(ctx context.Context, events <-chan fsnotify.Event, quietTime time.Duration) bool {
 	deadline := time.NewTimer(maxSettle)
 	defer deadline.Stop()
-	quiet := time.NewTimer(w.cfg.Settle)
+	quiet := time.NewTimer(quietTime)
 	defer quiet.Stop()
 	for {
 		select {
@@ -265,7 +265,7 @@ func (w *Watcher) settle(ctx context.Context, events <-chan fsnotify.Event) bool
 		case <-quiet.C:
 			return true
 		case <-events:
-			quiet.Reset(w.cfg.Settle)
+			quiet.Reset(quietTime)
 		}
 	}
 }
