@@ -52,7 +52,11 @@ type Listener struct {
 
 // Upstream is a way to a PostgreSQL server and how its connections are pooled.
 type Upstream struct {
-	*upstream.Upstream
+	*upstream.Upstream                      // one object as long as nothing of it changes, over all snapshots
+	Files              *trust.UpstreamFiles // its certificates; the Server follows them
+	Issuer             bool                 // Files holds the CA that issues the roles' certificates
+	Same               string               // equal for two that are reached and logged in to alike
+
 	Pool          Pool
 	CancelTimeout time.Duration
 }
@@ -92,6 +96,7 @@ type Server struct {
 	statements *relay.Statements
 	walsenders sync.Map // session id of a replication client to its walsender
 	events     chan poolEvent
+	replaced   chan struct{} // another snapshot is in force
 
 	snapshot  atomic.Pointer[Snapshot]
 	serverIDs atomic.Uint64
@@ -117,7 +122,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	if cfg.SetupTimeout == 0 {
 		cfg.SetupTimeout = 10 * time.Second
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements(), events: make(chan poolEvent, 64)}
+	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements(), events: make(chan poolEvent, 64), replaced: make(chan struct{}, 1)}
 	for i := range cfg.Listeners {
 		l := cfg.Listeners[i]
 		if first.Trust[l.Name] == nil {
@@ -130,6 +135,9 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 		return nil, err
 	}
 	s.pools = pools
+	if err := first.CheckSeparation(); err != nil {
+		return nil, err
+	}
 	s.snapshot.Store(first)
 	return s, nil
 }
@@ -178,6 +186,7 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	background.Go(func() { s.pools.Run(poolCtx) })
 	background.Go(func() { s.reap(poolCtx) })
 	background.Go(func() { s.handleEvents(poolCtx) })
+	background.Go(func() { s.followUpstreams(poolCtx) })
 
 	var accepting sync.WaitGroup
 	for _, d := range s.doors {

@@ -136,11 +136,6 @@ func (s *Server) handle(ctx context.Context, e poolEvent) {
 // 5 s for them (CountOtherDBBackends).
 const evictTimeout = 5 * time.Second
 
-// mayStillLogIn asks PostgreSQL, on a connection that was used before, whether the role could log in
-// now (W95). Every name is qualified: the role's search_path has no say in it.
-const mayStillLogIn = `SELECT r.rolcanlogin AND pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CONNECT')
-	FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER`
-
 // checkLogin makes sure that a role which is served from the pool could still log in. When it could
 // not, the pool is retired, so that the next connection is a new login and PostgreSQL's own word
 // decides; ok is false then.
@@ -152,7 +147,7 @@ func (s *session) checkLogin(lease relay.Lease) (ok bool) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.server.cfg.SetupTimeout)
 	defer cancel()
-	reply, err := lease.Server().Exec(ctx, mayStillLogIn)
+	reply, err := lease.Server().Exec(ctx, upstream.LoginCheckQuery)
 	if err == nil && reply.Error == nil && len(reply.Values) == 1 && string(reply.Values[0]) == "t" {
 		lease.Checked()
 		return true

@@ -166,7 +166,7 @@ func (d *decoder) issuer(c *credentialBlock) Credential {
 		Kind:           c.Kind,
 		CertFile:       cert.path,
 		KeyFile:        key.path,
-		Lifetime:       d.duration(b.Lifetime, 30*time.Minute, time.Minute),
+		Lifetime:       d.duration(b.Lifetime, 30*time.Minute, time.Second),
 		MintsPerMinute: d.number(b.MintsPerMinute, 60, 1, maxConnections),
 	}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -17,14 +15,10 @@ import (
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/trust"
-	"github.com/pgsignet/pgsignet/broker/upstream"
 	"github.com/pgsignet/pgsignet/policy"
 )
 
 // This file turns a checked configuration into what package broker is made of.
-
-// cancelTimeout bounds a cancel request to a server.
-const cancelTimeout = 10 * time.Second
 
 // openAudit starts the process's audit stream.
 func openAudit(cfg *config.Config) (*audit.Log, error) {
@@ -68,7 +62,8 @@ func brokerListener(l *config.Listener) broker.Listener {
 }
 
 // newSnapshot builds all that a reload replaces. Every error is reported, not just the first.
-func newSnapshot(cfg *config.Config, prev *broker.Snapshot) (*broker.Snapshot, error) {
+// trail returns the audit that mints are recorded in, once a login needs it.
+func newSnapshot(cfg *config.Config, trail func() *audit.Log, prev *broker.Snapshot) (*broker.Snapshot, error) {
 	rules, err := compilePolicy(cfg)
 	if err != nil {
 		return nil, err
@@ -98,14 +93,17 @@ func newSnapshot(cfg *config.Config, prev *broker.Snapshot) (*broker.Snapshot, e
 		s.Trust[l.Name] = t
 	}
 	for i := range cfg.Upstreams {
-		u, err := brokerUpstream(&cfg.Upstreams[i])
+		u, err := brokerUpstream(&cfg.Upstreams[i], trail, prev)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		s.Upstreams[cfg.Upstreams[i].Name] = u
 	}
-	return s, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, s.CheckSeparation()
 }
 
 func compilePolicy(cfg *config.Config) (*policy.Policy, error) {
@@ -123,42 +121,6 @@ func trustConfig(l *config.Listener, oids []string) trust.Config {
 		c.SPIFFE, c.WorkloadAPI = l.SPIFFE.Bundles, l.SPIFFE.WorkloadAPI
 	}
 	return c
-}
-
-func brokerUpstream(u *config.Upstream) (*broker.Upstream, error) {
-	cas, err := trust.LoadCAs([]string{u.CAFile})
-	if err != nil {
-		return nil, fmt.Errorf("upstream %q: %w", u.Name, err)
-	}
-	roots := x509.NewCertPool()
-	for _, ca := range cas {
-		roots.AddCert(ca)
-	}
-	credential, err := upstreamCredential(u)
-	if err != nil {
-		return nil, fmt.Errorf("upstream %q: %w", u.Name, err)
-	}
-	up, err := upstream.New(upstream.Config{
-		Name: u.Name, Hosts: u.Hosts, Target: u.Target, ServerName: u.ServerName,
-		Negotiation: u.Negotiation, RootCAs: func() *x509.CertPool { return roots },
-		Credential: credential, ConnectTimeout: u.ConnectTimeout,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &broker.Upstream{Upstream: up, Pool: brokerPool(u), CancelTimeout: cancelTimeout}, nil
-}
-
-func upstreamCredential(u *config.Upstream) (upstream.Credential, error) {
-	switch u.Credential.Kind {
-	case config.CredentialCertificate:
-		pair, err := trust.LoadKeyPair(u.Credential.CertFile, u.Credential.KeyFile)
-		if err != nil {
-			return nil, err
-		}
-		return upstream.Certificate{Load: func() *tls.Certificate { return &pair }}, nil
-	}
-	return nil, fmt.Errorf("credential %q is not known", u.Credential.Kind)
 }
 
 func brokerPool(u *config.Upstream) broker.Pool {

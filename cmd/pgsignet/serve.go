@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/pgsignet/pgsignet/broker"
+	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/config"
 )
 
@@ -57,11 +58,12 @@ func loadForServe(flags *configFlags, stderr io.Writer) (*config.Config, error) 
 func serve(ctx context.Context, cfg *config.Config, stderr io.Writer, started func(*broker.Server)) error {
 	log := newLogger(cfg, stderr)
 	defer log.Sync()
-	first, err := newSnapshot(cfg, nil)
+	var trail *audit.Log // opened once nothing else can be wrong
+	first, err := newSnapshot(cfg, func() *audit.Log { return trail }, nil)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	trail, err := openAudit(cfg)
+	trail, err = openAudit(cfg)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
