@@ -105,7 +105,7 @@ func (p *areParser) next(prefix string) bool {
 
 // options reads what may only stand at the beginning: a director, embedded options.
 func (p *areParser) options() error {
-	if strings.HasPrefix(p.src, "***") {
+	if strings.HasPrefix(p.src, "***:") || strings.HasPrefix(p.src, "***=") {
 		return areUnsupported("RE2 has no *** directors (T6)")
 	}
 	if len(p.src) < 3 || p.src[:2] != "(?" || !isLower(p.src[2]) {
@@ -123,8 +123,10 @@ func (p *areParser) options() error {
 		case 'c':
 			p.re.foldCase = false
 		case 's', 't': // the defaults: a newline is nothing special, tight syntax
-		default:
+		case 'b', 'e', 'm', 'n', 'p', 'q', 'w', 'x':
 			return areUnsupported("RE2 has no option (?%c) (T6)", c)
+		default:
+			return areInvalid("there is no option (?%c)", c)
 		}
 	}
 	p.at = len("(?)") + len(letters)

@@ -8,6 +8,7 @@ package hclfile
 import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/pgsignet/pgsignet/policy"
+	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 )
 
@@ -53,7 +54,12 @@ func Decode(body hcl.Body, files map[string]*hcl.File) (*RuleSet, hcl.Diagnostic
 
 // DecodeBlocks is Decode for blocks that the caller has already found.
 func DecodeBlocks(blocks hcl.Blocks, files map[string]*hcl.File) (*RuleSet, hcl.Diagnostics) {
-	d := &decoder{files: files, functions: Functions(), set: &RuleSet{}, names: map[nameKey]hcl.Range{}}
+	functions := Functions()
+	d := &decoder{
+		files: files, functions: functions, set: &RuleSet{}, names: map[nameKey]hcl.Range{},
+		types:   policy.VarTypes(),
+		unknown: &hcl.EvalContext{Variables: policy.UnknownVars(), Functions: functions},
+	}
 	for _, b := range blocks {
 		d.block(b)
 	}
@@ -70,6 +76,8 @@ func DecodeRules(body hcl.Body) ([]policy.Rule, []Test, hcl.Diagnostics) {
 type decoder struct {
 	files     map[string]*hcl.File
 	functions map[string]function.Function
+	types     map[string]cty.Type // of cert, request and now
+	unknown   *hcl.EvalContext    // with unknown values of them
 	set       *RuleSet
 	diags     hcl.Diagnostics
 	names     map[nameKey]hcl.Range

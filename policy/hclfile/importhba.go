@@ -92,7 +92,27 @@ func parseHBA(l *confLine, kind string) (hbaLine, error) {
 			h.options[name] = value
 		}
 	}
-	return h, nil
+	return h, h.check(kind)
+}
+
+// check reports methods and options that do not go together, as far as they concern certificates.
+func (h *hbaLine) check(kind string) error {
+	clientcert, hasCert := h.options["clientcert"]
+	clientname, hasName := h.options["clientname"]
+	_, hasMap := h.options["map"]
+	switch {
+	case kind != "hostssl" && (h.method == "cert" || hasCert || hasName):
+		return fmt.Errorf("certificates are for hostssl lines only")
+	case kind != "local" && h.method == "peer":
+		return fmt.Errorf("peer is for local lines only")
+	case hasMap && !slices.Contains([]string{"ident", "peer", "gss", "sspi", "cert", "oauth"}, h.method):
+		return fmt.Errorf("%s has no option map", h.method)
+	case hasCert && clientcert != "verify-full" && (clientcert != "verify-ca" || h.method == "cert"):
+		return fmt.Errorf("clientcert=%s is not one of its values here", clientcert)
+	case hasName && clientname != "CN" && clientname != "DN":
+		return fmt.Errorf("clientname=%s is not one of its values", clientname)
+	}
+	return nil
 }
 
 // databaseNames reads the second field. An unquoted `replication` stands for physical replication

@@ -14,11 +14,10 @@ import (
 // check evaluates an expression over unknown values: that finds names and types that are wrong.
 // The result is only known when it is the same for every login.
 func (d *decoder) check(name string, e hcl.Expression, ty cty.Type) (cty.Value, bool) {
-	ctx := &hcl.EvalContext{Variables: policy.UnknownVars(), Functions: d.functions}
-	if !d.fieldsExist(e) || !d.operands(e, ctx) {
+	if !d.fieldsExist(e) || !d.operands(e) {
 		return cty.NilVal, false
 	}
-	v, diags := e.Value(ctx)
+	v, diags := e.Value(d.unknown)
 	d.diags = append(d.diags, diags...)
 	if diags.HasErrors() {
 		return v, false
@@ -46,14 +45,14 @@ func regexHint(got cty.Type) string {
 
 // operands checks the sides of && and || by themselves: HCL does not report what is wrong with
 // one of them while the other is unknown.
-func (d *decoder) operands(e hcl.Expression, ctx *hcl.EvalContext) bool {
+func (d *decoder) operands(e hcl.Expression) bool {
 	sides := logical(e)
 	if len(sides) == 1 {
 		return true
 	}
 	ok := true
 	for _, side := range sides {
-		v, diags := side.Value(ctx)
+		v, diags := side.Value(d.unknown)
 		d.diags = append(d.diags, diags...)
 		if diags.HasErrors() {
 			ok = false
@@ -89,7 +88,7 @@ func logical(e hcl.Expression) []hcl.Expression {
 func (d *decoder) fieldsExist(e hcl.Expression) bool {
 	ok := true
 	for _, t := range e.Variables() {
-		ty, known := policy.VarTypes()[t.RootName()]
+		ty, known := d.types[t.RootName()]
 		if !known || len(t) < 2 {
 			continue
 		}
