@@ -41,7 +41,9 @@ func TestRegress(t *testing.T) {
 func TestIsolation(t *testing.T) {
 	kit := prepare(t)
 	against := func(reference *Result) suite {
-		return func(ctx context.Context, target *Target) (*Result, error) { return kit.Isolation(ctx, target, reference) }
+		return func(ctx context.Context, target *Target) (*Result, error) {
+			return kit.Isolation(ctx, target, reference)
+		}
 	}
 	reference := runAgainst(t, direct, against(nil))
 	expectList(t, "isolation."+direct, reference.List(), reference.Output)
