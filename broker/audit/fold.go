@@ -13,6 +13,7 @@ import (
 // their count. Another certificate is another line.
 type folds struct {
 	open map[foldKey]*folded
+	next time.Time // when the earliest of their seconds is over; zero when there is none
 }
 
 type foldKey struct {
@@ -53,6 +54,9 @@ func (f *folds) takes(r *Record) bool {
 			f.open = map[foldKey]*folded{}
 		}
 		f.open[k] = &folded{}
+		if over := time.Unix(k.second+1, 0); f.next.IsZero() || over.Before(f.next) {
+			f.next = over
+		}
 		return false
 	case old.count == 0:
 		old.rec = *r
@@ -61,15 +65,19 @@ func (f *folds) takes(r *Record) bool {
 	return true
 }
 
-// due returns the lines of the seconds that are over at now, oldest first, and when to ask again; the
-// zero time when nothing is left.
-func (f *folds) due(now time.Time) (lines []*Record, again time.Time) {
+// due returns the lines of the seconds that are over at now, oldest first.
+func (f *folds) due(now time.Time) (lines []*Record) {
+	if f.next.IsZero() || now.Before(f.next) {
+		return nil
+	}
+	f.next = time.Time{}
 	keys := slices.SortedFunc(maps.Keys(f.open), func(a, b foldKey) int {
 		return cmp.Or(cmp.Compare(a.second, b.second), cmp.Compare(a.host, b.host), cmp.Compare(a.reason, b.reason), cmp.Compare(a.cert, b.cert))
 	})
 	for _, k := range keys {
 		if over := time.Unix(k.second+1, 0); now.Before(over) {
-			return lines, over
+			f.next = over
+			break
 		}
 		if one := f.open[k]; one.count > 0 {
 			denial := *one.rec.Denial
@@ -79,5 +87,5 @@ func (f *folds) due(now time.Time) (lines []*Record, again time.Time) {
 		}
 		delete(f.open, k)
 	}
-	return lines, time.Time{}
+	return lines
 }

@@ -79,11 +79,11 @@ func TestFoldsAreBounded(t *testing.T) {
 	if len(f.open) > maxFolds {
 		t.Errorf("%d keys, at most %d", len(f.open), maxFolds)
 	}
-	lines, again := f.due(time.Unix(8, 0))
+	lines := f.due(time.Unix(8, 0))
 	for _, r := range lines {
 		count += r.Denial.Count
 	}
-	if written+count != 6*maxFolds || !again.IsZero() || len(f.open) != 0 {
+	if written+count != 6*maxFolds || !f.next.IsZero() || len(f.open) != 0 {
 		t.Errorf("%d written and %d counted of %d", written, count, 6*maxFolds)
 	}
 	if !bytes.Contains(encoded(newTestEncoder(t, 0), lines[0], 0), []byte(`"count":1`)) {

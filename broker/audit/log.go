@@ -75,7 +75,7 @@ type Log struct {
 	privacy privacy
 	lock    *streamLock
 	wake    chan struct{} // the queue is no longer empty
-	hurr    chan struct{} // somebody waits, the queue is half full, or Close was called
+	hurry   chan struct{} // somebody waits, the queue is half full, or Close was called
 	done    chan struct{} // the writer has ended
 
 	mu      sync.Mutex
@@ -89,8 +89,8 @@ type Log struct {
 	file    string // segment being written
 	offset  int64  // of it that is durable
 
-	closing sync.Once
-	closeEr error // written before done is closed
+	closing  sync.Once
+	closeErr error // written before done is closed
 }
 
 // Append queues r and returns at once. It never blocks: when the queue is full r is dropped, and the
@@ -161,7 +161,7 @@ func (l *Log) enqueue(waited bool, recs ...*Record) (Ticket, error) {
 	l.bytes += size
 	switch {
 	case waited || len(l.queue) == l.cfg.QueueRecords/2 || l.bytes > l.cfg.QueueBytes/2:
-		poke(l.hurr)
+		poke(l.hurry)
 	case first:
 		poke(l.wake)
 	}
@@ -240,10 +240,10 @@ func (l *Log) Close() error {
 		l.mu.Lock()
 		l.closed = true
 		l.mu.Unlock()
-		poke(l.hurr)
+		poke(l.hurry)
 	})
 	<-l.done
-	return l.closeEr
+	return l.closeErr
 }
 
 func (l *Log) isClosed() bool {
@@ -260,6 +260,17 @@ func (l *Log) count(lines, bytes int, path string, offset int64) {
 	l.total.Lines += uint64(lines)
 	l.total.Bytes += uint64(bytes)
 	l.total.Syncs++
+}
+
+// refuse counts the records of q whose callers are told that they failed.
+func (l *Log) refuse(q []entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range q {
+		if q[i].waited {
+			l.total.Refused++
+		}
+	}
 }
 
 // stuck says that the disk failed: Submit refuses from now on, and who waits already is told.

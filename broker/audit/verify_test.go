@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	mrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,15 +24,22 @@ type copyOf struct {
 	dir   string
 	files []string   // base names
 	lines [][]string // by file, without LF
+
+	notes0 []string // of the checkpoints, before any change
 }
 
 // sample writes a closed stream of three files with n statements, and a checkpoint in the middle of
 // each but the last.
 func sample(t *testing.T) *copyOf {
 	t.Helper()
+	return sampleOf(t, 5000, 400_000)
+}
+
+func sampleOf(t *testing.T, n int, size int64) *copyOf {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "audit")
-	l := openTest(t, Config{Directory: dir, SegmentSize: 400_000})
-	for i := range 5000 {
+	l := openTest(t, Config{Directory: dir, SegmentSize: size})
+	for i := range n {
 		if err := l.Append(stmtRecord(fmt.Sprintf("select %d", i))); err != nil {
 			t.Fatal(err)
 		}
@@ -44,6 +52,7 @@ func sample(t *testing.T) *copyOf {
 	}
 	c := &copyOf{t: t, dir: dir}
 	c.read()
+	c.notes0 = c.notes()
 	if len(c.files) < 3 {
 		t.Fatalf("sample has %d files, want 3", len(c.files))
 	}
@@ -397,6 +406,61 @@ func TestVerifyNamesTampering(t *testing.T) {
 				t.Errorf("found\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 			}
 		})
+	}
+}
+
+// Any change of a closed stream is found, wherever it is and whatever it does.
+func TestAnyChangeIsFound(t *testing.T) {
+	c := sampleOf(t, 300, 20_000)
+	untouched := make([][]string, len(c.lines))
+	for i, lines := range c.lines {
+		untouched[i] = slices.Clone(lines)
+	}
+	rnd := mrand.New(mrand.NewPCG(5, 6))
+	for try := range 400 {
+		for i, lines := range untouched {
+			c.lines[i] = slices.Clone(lines)
+		}
+		f := rnd.IntN(len(c.lines))
+		i := rnd.IntN(len(c.lines[f]))
+		line := c.lines[f][i]
+		what := ""
+		switch rnd.IntN(5) {
+		case 0:
+			b := []byte(line)
+			at := rnd.IntN(len(b))
+			b[at] ^= byte(1 + rnd.IntN(255))
+			c.lines[f][i] = string(b)
+			what = fmt.Sprintf("byte %d of line %d of file %d became %q", at, i, f, b[at])
+		case 1:
+			c.lines[f] = slices.Delete(c.lines[f], i, i+1)
+			what = fmt.Sprintf("line %d of file %d was deleted", i, f)
+		case 2:
+			to := rnd.IntN(len(c.lines))
+			c.lines[to] = slices.Insert(c.lines[to], rnd.IntN(len(c.lines[to])+1), line)
+			what = fmt.Sprintf("line %d of file %d is in file %d too", i, f, to)
+		case 3:
+			j := (i + 1) % len(c.lines[f])
+			c.lines[f][i], c.lines[f][j] = c.lines[f][j], c.lines[f][i]
+			what = fmt.Sprintf("lines %d and %d of file %d changed places", i, j, f)
+		case 4:
+			c.lines[f] = c.lines[f][:i]
+			what = fmt.Sprintf("file %d ends before line %d", f, i)
+		}
+		c.write()
+		open := false
+		bad := false
+		for _, r := range verifyDir(t, c.dir, c.notes0...) {
+			bad = bad || !r.OK()
+			for _, f := range r.Findings {
+				open = open || f.Kind == FoundOpen
+			}
+		}
+		// Without the closing checkpoint, whose own line no checkpoint covers, the stream is open.
+		last := f == len(c.files)-1 && i == len(untouched[f])-1
+		if !bad && !(open && last) {
+			t.Fatalf("try %d: %s, and verify finds nothing (open: %v)", try, what, open)
+		}
 	}
 }
 

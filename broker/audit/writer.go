@@ -55,7 +55,7 @@ type writer struct {
 	folds folds // refusals that wait for their second to end
 
 	// Deadlines; zero is none.
-	drainAt, foldAt, syncAt, checkpointAt, retryAt time.Time
+	drainAt, syncAt, checkpointAt, retryAt time.Time
 }
 
 // tailLine is a line in tail: where it starts, where `time` starts, where it ends before its LF.
@@ -99,13 +99,13 @@ func (w *writer) run() {
 		case <-w.log.wake:
 			w.drainAt = time.Now().Add(linger)
 			continue
-		case <-w.log.hurr:
+		case <-w.log.hurry:
 			w.drainAt = time.Now()
 		case <-timer.C:
 		}
 		w.step(time.Now())
 		if w.log.isClosed() {
-			w.log.closeEr = w.finish()
+			w.log.closeErr = w.finish()
 			return
 		}
 	}
@@ -134,7 +134,7 @@ func (w *writer) deadlines() []time.Time {
 	if w.records > 0 {
 		rotateAt = w.opened.Add(w.log.cfg.SegmentAge)
 	}
-	return []time.Time{w.drainAt, w.foldAt, w.syncAt, w.checkpointAt, rotateAt}
+	return []time.Time{w.drainAt, w.folds.next, w.syncAt, w.checkpointAt, rotateAt}
 }
 
 func (w *writer) failing() bool { return w.file == nil }
@@ -173,8 +173,7 @@ func (w *writer) timed(now time.Time) error {
 
 // unfold writes the folded refusals of the seconds that are over.
 func (w *writer) unfold(now time.Time) error {
-	lines, again := w.folds.due(now)
-	w.foldAt = again
+	lines := w.folds.due(now)
 	for i, r := range lines {
 		if err := w.add(w.body(r), true); err != nil {
 			for _, left := range lines[i+1:] {
@@ -226,6 +225,7 @@ func (w *writer) body(r *Record) []byte { return w.enc.body(r, w.lost) }
 func (w *writer) resolve(b *batch, err error, q []entry) {
 	if err != nil {
 		b.err = &WriteError{err}
+		w.log.refuse(q)
 	}
 	close(b.done)
 	clear(q)
