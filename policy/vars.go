@@ -1,13 +1,8 @@
 package policy
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"github.com/pgsignet/pgsignet/policy/identity"
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 )
 
 // VarTypes are the types of cert, request and now: what an expression may read. A text field
@@ -124,116 +119,4 @@ func textMap(m map[string]string) cty.Value {
 		vals[k] = exact(v)
 	}
 	return cty.MapVal(vals)
-}
-
-// when evaluates a rule's condition; without one it fits.
-func (d *decision) when(rule *rule) outcome {
-	if rule.When == nil {
-		return outcome{step: fits}
-	}
-	v, err := d.eval(rule.When, cty.Bool)
-	switch {
-	case err != nil:
-		return outcome{step: atWhen, err: err}
-	case v.False():
-		return outcome{step: atWhen}
-	}
-	return outcome{step: fits}
-}
-
-// eval evaluates an expression to a known value of type ty.
-func (d *decision) eval(e Expr, ty cty.Type) (cty.Value, error) {
-	v, err := e.Eval(d.variables())
-	if err != nil {
-		return cty.NilVal, err
-	}
-	return known(v, ty)
-}
-
-// known converts v to ty. Unknown and null are errors: they never mean yes.
-func known(v cty.Value, ty cty.Type) (cty.Value, error) {
-	v, _ = v.UnmarkDeep()
-	if ty == cty.Bool && v.Type() != cty.Bool {
-		return cty.NilVal, fmt.Errorf("the value is a %s, not a bool", v.Type().FriendlyName())
-	}
-	v, err := convert.Convert(v, ty)
-	switch {
-	case err != nil:
-		return cty.NilVal, err
-	case !v.IsKnown():
-		return cty.NilVal, fmt.Errorf("the value is unknown")
-	case v.IsNull():
-		return cty.NilVal, fmt.Errorf("the value is null")
-	}
-	return v, nil
-}
-
-// grant builds what a map that fits grants. Settings that fail refuse the login.
-func (d *decision) grant(rule *rule, role string) (*Grant, outcome) {
-	settings, o := d.settings(rule)
-	if o.err != nil {
-		return nil, o
-	}
-	g := &Grant{
-		Rule: rule.ref, Matched: rule.matched, Captures: d.groups(rule), Role: role, Database: d.r.Database,
-		PoolMode: rule.PoolMode, Audit: rule.Audit, Admin: rule.Admin,
-		Replication: rule.Replication, FingerprintOnly: rule.FingerprintOnly, Limits: rule.Limits,
-		Session:     rule.session(settings),
-		IdentityKey: identityKey(d.r.Identity),
-	}
-	if rule.Admin == "" {
-		g.Upstream, g.DBName = d.target.db.Upstream, d.target.db.DBName
-	}
-	if d.r.Replication {
-		g.PoolMode = "session"
-	}
-	return g, o
-}
-
-// session copies what does not depend on the login.
-func (r *rule) session(settings []Setting) Session {
-	s := &r.Session
-	return Session{ReadOnly: s.ReadOnly, StatementTimeout: s.StatementTimeout, IdleTimeout: s.IdleTimeout,
-		MaxDuration: s.MaxDuration, Settings: settings, Stamp: s.Stamp, StampSet: s.StampSet}
-}
-
-// settings evaluates the map's settings, sorted by name.
-func (d *decision) settings(rule *rule) ([]Setting, outcome) {
-	var out []Setting
-	for _, s := range rule.Session.Settings {
-		v, err := d.eval(s.Value, cty.String)
-		if err == nil && strings.ContainsRune(v.AsString(), 0) {
-			err = fmt.Errorf("the value holds a zero byte")
-		}
-		if err != nil {
-			return nil, outcome{step: atSettings, err: fmt.Errorf("%s: %w", s.Name, err)}
-		}
-		out = append(out, Setting{Name: s.Name, Value: v.AsString()})
-	}
-	slices.SortFunc(out, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
-	return out, outcome{step: fits}
-}
-
-// groups lists the captures of the value that fitted.
-func (d *decision) groups(rule *rule) []string {
-	if rule.capture == nil {
-		return nil
-	}
-	hits := d.hitsOf(rule.capture)
-	if len(hits) == 0 {
-		return nil
-	}
-	out := make([]string, rule.capture.groups)
-	for i := range out {
-		out[i] = hits[0].group(i + 1)
-	}
-	return out
-}
-
-// identityKey is who limits count: a renewed certificate is no second allowance (T93).
-func identityKey(id *identity.Identity) string {
-	if id.SPIFFE != "" {
-		return id.SPIFFE
-	}
-	return id.DN
 }

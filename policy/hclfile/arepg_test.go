@@ -2,7 +2,6 @@ package hclfile
 
 import (
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"regexp"
@@ -237,7 +236,7 @@ func TestImportExpression(t *testing.T) {
 		if re, err := parseARE(source); err == nil {
 			t.Errorf("%q was taken: %+v", source, re)
 		} else {
-			t.Log(fmt.Sprintf("%-10q %v", source, err))
+			t.Logf("%-10q %v", source, err)
 		}
 	}
 }
