@@ -376,7 +376,7 @@ func TestNodeNames(t *testing.T) {
 			t.Errorf("node %q is taken", bad)
 		}
 	}
-	for _, good := range []string{"gw1", "gw-1.example", "größe"} {
+	for _, good := range []string{"gw1", "gw-1.example", "größe", "a[b]*"} {
 		stream, seq, ok := parseSegment(segmentName(streamName(good, time.Now()), 7))
 		if node, _, _ := parseStream(stream); !ok || seq != 7 || node != good {
 			t.Errorf("node %q comes back as %q, %d, %v", good, node, seq, ok)

@@ -66,7 +66,7 @@ func privateDir(dir string) error {
 func newStream(dir, node string) (string, *streamLock, error) {
 	for {
 		stream := streamName(node, time.Now())
-		old, err := filepath.Glob(filepath.Join(dir, stream+"-*"))
+		old, err := filepath.Glob(filepath.Join(dir, escapeGlob(stream)+"-*"))
 		if err != nil {
 			return "", nil, err
 		}

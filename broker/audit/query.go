@@ -34,7 +34,6 @@ type matcher struct {
 	since, until []byte
 	sid          []byte
 	bySession    []needle
-	client       netip.Prefix
 	sqlstate     []byte
 	state        []byte // the same as a field
 	text         string // lower case
