@@ -58,6 +58,10 @@ func (p *Policy) runTest(t *Test, now time.Time, loadCert func(file, listener st
 		res.Err = err
 		return res
 	}
+	if t.Cert == nil && loadCert == nil {
+		res.Err = fmt.Errorf("%s: certificate files are not read here", t.CertFile)
+		return res
+	}
 	if t.Cert == nil {
 		r.Identity, err = loadCert(t.CertFile, r.Listener)
 		if err != nil {
