@@ -140,8 +140,9 @@ func (s *session) level() audit.Level {
 }
 
 // mode is how long the session keeps a server connection: the map's word, else the upstream's.
-func (s *session) mode() relay.Mode {
-	d := s.decided.Load()
+func (s *session) mode() relay.Mode { return s.decided.Load().mode() }
+
+func (d *decision) mode() relay.Mode {
 	switch {
 	case d.grant.Replication && d.request.Replication:
 		return relay.SessionMode
@@ -150,7 +151,10 @@ func (s *session) mode() relay.Mode {
 	case d.grant.PoolMode == "session":
 		return relay.SessionMode
 	}
-	return d.snapshot.Upstreams[d.grant.Upstream].Pool.Mode
+	if up := d.snapshot.Upstreams[d.grant.Upstream]; up != nil {
+		return up.Pool.Mode
+	}
+	return relay.SessionMode
 }
 
 // recordBestEffort appends a record that nothing waits for.

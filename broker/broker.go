@@ -35,6 +35,17 @@ type Config struct {
 	Log          *zap.Logger
 	DrainTimeout time.Duration // how long Serve waits for sessions once it is told to stop
 	SetupTimeout time.Duration // for the broker's own statements on a server connection
+
+	// Accepted, unless nil, is told of every certificate that logged in, for metrics (T51). It must
+	// return at once and is called from many sessions at a time.
+	Accepted func(Accepted)
+}
+
+// Accepted is what metrics count of a certificate that logged in.
+type Accepted struct {
+	Listener  string
+	Remaining time.Duration  // until the certificate's chain ends
+	Tolerated []trust.Reason // what a stricter setting would have refused it for (T57, T61)
 }
 
 // Listener is one door that clients come in by.
@@ -80,6 +91,7 @@ type Snapshot struct {
 	Databases []string                   // names of databases, without "*", in the files' order
 	SHA256    string                     // of the configuration files
 	Trust     map[string]*trust.Snapshot // by listener
+	Expiry    map[string]Expiry          // by listener
 	Upstreams map[string]*Upstream       // by name
 }
 
@@ -93,11 +105,16 @@ type Server struct {
 	live  *liveSessions
 	keys  *cancelKeys
 
+	expiries   *expiries
+	readClocks func() (wall time.Time, mono time.Duration)
+	barrier    func(point string) // tests hold sessions here; nil but in tests
+
 	statements *relay.Statements
 	walsenders sync.Map // session id of a replication client to its walsender
 	events     chan poolEvent
 	replaced   chan struct{} // another snapshot is in force
 
+	applying  sync.Mutex // held while a snapshot is put in force
 	snapshot  atomic.Pointer[Snapshot]
 	serverIDs atomic.Uint64
 	stopping  atomic.Bool
@@ -122,7 +139,11 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	if cfg.SetupTimeout == 0 {
 		cfg.SetupTimeout = 10 * time.Second
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements(), events: make(chan poolEvent, 64), replaced: make(chan struct{}, 1)}
+	s := &Server{
+		cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements(),
+		events: make(chan poolEvent, 64), replaced: make(chan struct{}, 1),
+		expiries: newExpiries(), readClocks: readClocks,
+	}
 	for i := range cfg.Listeners {
 		l := cfg.Listeners[i]
 		if first.Trust[l.Name] == nil {
@@ -185,6 +206,7 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { s.pools.Run(poolCtx) })
 	background.Go(func() { s.reap(poolCtx) })
+	background.Go(func() { s.expire(poolCtx) })
 	background.Go(func() { s.handleEvents(poolCtx) })
 	background.Go(func() { s.followUpstreams(poolCtx) })
 
@@ -289,6 +311,9 @@ const (
 	reasonShutdown      relay.Reason = "shutdown"
 	reasonDrainTimeout  relay.Reason = "drain_timeout"
 	reasonPolicyChanged relay.Reason = "policy_changed"
+	reasonCertExpired   relay.Reason = "cert_expired"
+	reasonCertRevoked   relay.Reason = "cert_revoked"
+	reasonLocked        relay.Reason = "locked"
 	reasonIdleTimeout   relay.Reason = "idle_timeout"
 	reasonMaxDuration   relay.Reason = "max_duration"
 )

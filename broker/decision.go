@@ -24,13 +24,12 @@ func (s *session) decide() (stage string, err error) {
 	for {
 		snap := s.server.snapshot.Load()
 		began := time.Now()
+		s.at(pointDeciding)
 		stage, err := s.decideBy(snap, began)
 		s.setup.Policy = time.Since(began)
-		if err != nil {
-			return stage, err
-		}
+		s.at(pointDecided)
 		if s.server.snapshot.Load() == snap {
-			return "", nil
+			return stage, err
 		}
 	}
 }
@@ -47,6 +46,7 @@ func (s *session) decideBy(snap *Snapshot, now time.Time) (stage string, err err
 	}
 	d.identity.Anchors = d.verified.Anchors
 	d.request = s.policyRequest(d.identity, now)
+	s.verified.Store(d.verified)
 	if d.grant, err = s.askPolicy(snap, d.request); err != nil {
 		s.decided.Store(d)
 		return stagePolicy, err
@@ -97,7 +97,7 @@ func (s *session) confirm() error {
 	if _, err := s.decide(); err != nil {
 		return err
 	}
-	if !sameAccess(before.grant, s.decided.Load().grant) {
+	if !sameAccess(before, s.decided.Load()) {
 		return endError(&relay.End{Reason: reasonPolicyChanged, Tell: policyChanged()})
 	}
 	return nil
@@ -105,9 +105,10 @@ func (s *session) confirm() error {
 
 // sameAccess says whether a session that was granted a may go on under b: what cannot change under
 // a live session is the same (decision 6 in docs/architecture.md).
-func sameAccess(a, b *policy.Grant) bool {
+func sameAccess(was, is *decision) bool {
+	a, b := was.grant, is.grant
 	return a.Role == b.Role && a.Upstream == b.Upstream && a.DBName == b.DBName && a.Database == b.Database &&
-		a.PoolMode == b.PoolMode && a.Replication == b.Replication && a.Admin == b.Admin
+		a.Replication == b.Replication && a.Admin == b.Admin && was.mode() == is.mode()
 }
 
 func policyChanged() *pgwire.Error {

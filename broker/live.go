@@ -24,6 +24,12 @@ func (l *liveSessions) leave(s *session) {
 	delete(l.byID, s.id)
 }
 
+func (l *liveSessions) has(s *session) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byID[s.id] == s
+}
+
 // all returns the sessions that are live now, in no order.
 func (l *liveSessions) all() []*session {
 	l.mu.Lock()

@@ -78,6 +78,9 @@ func auditCert(id *identity.Identity, v *trust.Verified) *audit.Cert {
 	sort.Slice(c.Ext, func(i, j int) bool { return c.Ext[i].Name < c.Ext[j].Name })
 	if v != nil {
 		c.Revocation = v.Revocation
+		for _, r := range v.Tolerated() {
+			c.Tolerated = append(c.Tolerated, string(r))
+		}
 		if len(v.Anchors) > 0 {
 			c.RootSHA256 = v.Anchors[0]
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/downstream"
 	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/pgwire"
 )
 
@@ -31,6 +32,8 @@ type session struct {
 
 	// decided is the login's decision in force; whoever ends sessions reads it.
 	decided atomic.Pointer[decision]
+	// verified is the certificate as the newest snapshot sees it.
+	verified atomic.Pointer[trust.Verified]
 
 	ctx  context.Context
 	stop context.CancelCauseFunc
@@ -58,7 +61,9 @@ func (s *session) run(raw net.Conn) {
 func (s *session) serve() {
 	defer s.client.Conn.Close()
 	s.server.live.enter(s)
+	defer s.server.expiries.forget(s) // after it has left: see watchExpiry
 	defer s.server.live.leave(s)
+	s.at(pointEntered)
 	if err := s.server.open(s.door); err != nil {
 		s.refuse(stageStartup, err)
 		return
@@ -106,6 +111,7 @@ func (s *session) login() (stage string, _ *login, err error) {
 	if err != nil {
 		return stagePool, nil, err
 	}
+	s.at(pointLeased)
 	opened, err := s.open(lease, settings)
 	if err != nil {
 		lease.Destroy()
@@ -150,16 +156,20 @@ func (s *session) open(lease relay.Lease, settings []pgwire.Param) (*login, erro
 	if err := s.recordOpen(s.openRecord(server, lease.Fresh())); err != nil {
 		return nil, err
 	}
+	s.at(pointRecorded)
 	key := s.server.keys.add(s, s.shownPID(server), s.client.Startup.Version)
 	if err := s.confirm(); err != nil {
 		s.server.keys.remove(s, key.PID)
 		return nil, err
 	}
+	s.at(pointConfirmed)
+	s.follow()
 	if err := downstream.Welcome(s.client, server.Params(), &key, s.notices); err != nil {
 		s.server.keys.remove(s, key.PID)
 		s.close(relay.Result{End: relay.End{Reason: relay.ClientClosed}})
 		return nil, errAbandoned
 	}
+	s.at(pointWelcomed)
 	return &login{relay: s.attach(lease, profile), key: key}, nil
 }
 
@@ -215,17 +225,19 @@ func (s *session) attach(lease relay.Lease, profile *relay.Profile) *relay.Sessi
 	return r
 }
 
-// end ends the session wherever in its life it is; the first cause counts.
-func (s *session) end(e relay.End) {
+// end ends the session wherever in its life it is; the first cause counts. It says whether e is the
+// first.
+func (s *session) end(e relay.End) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended == nil {
-		s.ended = &e
+		s.ended, first = &e, true
 	}
 	s.stop(endError(s.ended))
 	if s.relay != nil {
 		s.relay.End(*s.ended)
 	}
+	return first
 }
 
 // drain ends the session at its next transaction boundary; one that is not open yet, at once.

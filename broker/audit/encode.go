@@ -139,6 +139,7 @@ func (e *line) cert(c *Cert) {
 	e.when("not_before", c.NotBefore)
 	e.when("not_after", c.NotAfter)
 	e.str("revocation", c.Revocation)
+	e.list("tolerated", c.Tolerated)
 	e.close()
 }
 

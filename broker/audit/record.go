@@ -101,7 +101,8 @@ type Cert struct {
 	Ext                []Pair // string-typed extensions, by OID; at most 32 are written
 	NotBefore          time.Time
 	NotAfter           time.Time
-	Revocation         string // none, crl, ocsp
+	Revocation         string   // none, crl, ocsp
+	Tolerated          []string // reasons that a stricter crl_policy or ocsp would have refused it for
 }
 
 // Rule is the map that granted or the deny that refused.

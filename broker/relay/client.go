@@ -42,7 +42,7 @@ func (s *Session) serve() End {
 // request serves one read's worth of messages. What a connection is held for goes out in one write.
 func (s *Session) request(b []byte) error {
 	now := time.Now()
-	s.clocks.lastActive.Store(now.UnixNano())
+	s.clocks.lastActive.Store(clockOf(now))
 	for len(b) > 0 {
 		switch server := s.heldServer(); {
 		case s.rejecting:
@@ -101,7 +101,7 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want i
 	}
 	s.replay(server)
 	held, want, err = s.plan(server, b)
-	s.clocks.asked(&server.ledger, now.UnixNano())
+	s.clocks.asked(&server.ledger, clockOf(now))
 	server.partial = s.in.remain
 	server.writing = true
 	server.mu.Unlock()

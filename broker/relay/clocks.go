@@ -14,6 +14,15 @@ type clocks struct {
 	batch      atomic.Int64 // extended messages were sent and no Sync yet
 }
 
+// epoch is when the process began, with its reading of the monotonic clock.
+var epoch = time.Now()
+
+// clockNow is the present as the clocks count it: Unix nanoseconds that go on at the pace of the
+// monotonic clock, so that no jump of the wall clock ends a session (T68).
+func clockNow() int64 { return clockOf(time.Now()) }
+
+func clockOf(t time.Time) int64 { return epoch.UnixNano() + int64(t.Sub(epoch)) }
+
 // asked notes that requests have been recorded in l.
 func (c *clocks) asked(l *ledger, now int64) {
 	c.inTx.Store(0)
@@ -33,7 +42,7 @@ func setOnce(clock *atomic.Int64, on bool, now int64) {
 
 // ready notes a ReadyForQuery.
 func (c *clocks) ready(l *ledger, status byte) {
-	now := time.Now().UnixNano()
+	now := clockNow()
 	c.lastActive.Store(now)
 	if !l.fifo.empty() {
 		c.statement.Store(now)
@@ -71,5 +80,5 @@ func clockTime(clock *atomic.Int64) time.Time {
 	if ns == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, ns)
+	return epoch.Add(time.Duration(ns - epoch.UnixNano()))
 }

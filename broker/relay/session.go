@@ -108,7 +108,7 @@ func New(cfg Config) *Session {
 	s.out.conn = cfg.Client
 	s.in.conn = cfg.Client
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
-	s.clocks.lastActive.Store(time.Now().UnixNano())
+	s.clocks.lastActive.Store(clockNow())
 	if _, ok := s.server.link(s, cfg.Lease); !ok {
 		cfg.Lease.Destroy()
 		s.serverLost(nil)
