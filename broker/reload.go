@@ -19,8 +19,9 @@ func (s *Server) Snapshot() *Snapshot { return s.snapshot.Load() }
 
 // Apply puts a new snapshot in force, in one step, and decides every live session again with its
 // login's inputs: those that would not get the same access now are ended, and nobody else notices
-// (T65). Sessions in the middle of a login are told by the pointer itself (T90). It returns how many sessions were ended, and an error, with
-// nothing changed, when next lacks what a listener needs. Calls take turns.
+// (T65). Sessions in the middle of a login are told by the pointer itself (T90). It returns how many
+// sessions were ended, and an error, with nothing changed, when next lacks what a listener needs.
+// Calls take turns.
 func (s *Server) Apply(next *Snapshot) (ended int, err error) {
 	for _, d := range s.doors {
 		if next.Trust[d.name] == nil {
