@@ -141,7 +141,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements(),
-		events: make(chan poolEvent, 64), replaced: make(chan struct{}, 1),
+		events: make(chan poolEvent, 1024), replaced: make(chan struct{}, 1),
 		expiries: newExpiries(), readClocks: readClocks,
 	}
 	for i := range cfg.Listeners {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/upstream"
@@ -71,7 +69,7 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (*relay.Server, error) 
 		ID: s.serverIDs.Add(1), Conn: conn.Net, PID: conn.PID, Params: conn.Params, Addr: conn.Addr,
 		CertSerial: conn.CertSerial, CertNotAfter: conn.CertNotAfter, Connect: time.Since(began),
 		PreparedStatements: up.Pool.Prepared, Ended: s.servers.Done,
-		Noticed: func(e relay.Event) { s.noticed(key, e) },
+		Noticed: func(e relay.Event) { s.noticed(poolEvent{key, conn.Addr, e}) },
 	}
 	if len(conn.Secret) > 0 {
 		cfg.Cancel = conn.Cancel
@@ -85,56 +83,6 @@ type walsender struct {
 	mode   string // of the start-up parameter `replication`
 	params []pgwire.Param
 }
-
-// poolEvent is an event of a server connection that its whole pool has to hear of.
-type poolEvent struct {
-	key   pool.Key
-	event relay.Event
-}
-
-// noticed takes an event from a server connection, which cannot wait. Events that come faster than
-// they are dealt with are the same few again: those too many are dropped.
-func (s *Server) noticed(key pool.Key, e relay.Event) {
-	select {
-	case s.events <- poolEvent{key, e}:
-	default:
-	}
-}
-
-// handleEvents acts on what server connections have noticed, until ctx ends.
-func (s *Server) handleEvents(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e := <-s.events:
-			s.handle(ctx, e)
-		}
-	}
-}
-
-func (s *Server) handle(ctx context.Context, e poolEvent) {
-	sameUpstream := func(i pool.ServerInfo[*relay.Server]) bool { return i.Key.Upstream == e.key.Upstream }
-	switch e.event.Kind {
-	case relay.DefaultsChanged:
-		s.pools.Retire(0, sameUpstream) // W54
-	case relay.Demoted:
-		n := s.pools.Retire(0, sameUpstream) // W70
-		s.log.Warn("server changed its part", zap.String("upstream", e.key.Upstream), zap.Int("retired", n))
-	case relay.DatabaseGoing:
-		up := s.snapshot.Load().Upstreams[e.key.Upstream]
-		if up == nil || !up.Pool.EvictOnDrop {
-			return
-		}
-		ctx, cancel := context.WithTimeout(ctx, evictTimeout)
-		defer cancel()
-		s.pools.CloseIdle(ctx, pool.Scope{Upstream: e.key.Upstream, Database: e.event.Database}) // W98
-	}
-}
-
-// evictTimeout bounds the wait for idle connections of a database to close. PostgreSQL itself waits
-// 5 s for them (CountOtherDBBackends).
-const evictTimeout = 5 * time.Second
 
 // checkLogin makes sure that a role which is served from the pool could still log in. When it could
 // not, the pool is retired, so that the next connection is a new login and PostgreSQL's own word

@@ -91,13 +91,13 @@ func (s *Session) heldServer() *Server {
 func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want int, err error) {
 	s.box.reset()
 	server.mu.Lock()
-	if server.session != s || server.lost != nil {
-		lost := server.lost
+	switch {
+	case server.session != s:
 		server.mu.Unlock()
-		if lost != nil {
-			return 0, 0, ErrServerLost
-		}
 		return -1, 0, nil
+	case server.lost != nil:
+		server.mu.Unlock()
+		return 0, 0, ErrServerLost
 	}
 	s.replay(server)
 	held, want, err = s.plan(server, b)
@@ -190,6 +190,7 @@ func namesEnd(b []byte, total int) int {
 
 // message accounts for one message and puts what the server shall read of it into the outbox.
 func (s *Session) message(server *Server, typ byte, msg []byte, total int) error {
+	s.spoken = true
 	switch typ {
 	case pgwire.MsgQuery, pgwire.MsgFunctionCall, pgwire.MsgExecute:
 		s.statements.Add(1)

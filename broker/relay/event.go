@@ -17,6 +17,8 @@ const (
 	Demoted
 	// DatabaseGoing: DROP or RENAME of a database is about to be sent (W98).
 	DatabaseGoing
+	// Lost: the server has ended the connection, or it cannot be reached any more (W68).
+	Lost
 )
 
 // notice tells the owner. Called with mu.

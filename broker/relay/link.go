@@ -14,10 +14,7 @@ func (s *Server) link(session *Session, lease Lease) (news []byte, ok bool) {
 	}
 	s.session, s.lease, s.phase = session, lease, phaseLinked
 	s.Sessions.Add(1)
-	if session.cfg.Mode == TransactionMode {
-		news = s.tell(session)
-	}
-	return news, true
+	return s.tell(session), true
 }
 
 // unlink takes the connection from a session if it is quiet and no cancel request is under way, so

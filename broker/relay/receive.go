@@ -103,6 +103,10 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 	if typ == pgwire.MsgErrorResponse {
 		if e := parseError(body); e.Severity == pgwire.Fatal || e.Severity == pgwire.Panic {
 			fatal, s.fatal = true, e
+			if s.session != nil && s.unused() {
+				s.setFree()
+				return v, nil
+			}
 		}
 	}
 	head, done, err := s.ledger.received(typ, status)
@@ -191,7 +195,7 @@ func (s *Server) parameter(body []byte, whole bool) (bool, error) {
 	if !ok || !whole {
 		return false, fmt.Errorf("%w: ParameterStatus of %d bytes", errUnexpected, len(body))
 	}
-	if old, known := s.params.get(name); known && name == "in_hot_standby" && old != value {
+	if old, known := s.params.get(name); known && old != value && s.changesPart(name) {
 		s.notice(Event{Kind: Demoted})
 	}
 	s.params.set(name, value)
@@ -203,6 +207,13 @@ func (s *Server) parameter(body []byte, whole bool) (bool, error) {
 		return false, nil
 	}
 	return s.session.learn(name, value), nil
+}
+
+// changesPart says whether a parameter that has changed makes the server another one to whoever
+// picked it by its part: promoted, demoted, or made read-only by its administrator (W70). What a
+// client sets for itself does not. Called with mu.
+func (s *Server) changesPart(name string) bool {
+	return name == "in_hot_standby" || name == "default_transaction_read_only" && s.ledger.fifo.empty()
 }
 
 // notification passes NotificationResponse to a client that listens. An idle connection that gets

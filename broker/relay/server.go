@@ -75,6 +75,7 @@ type Server struct {
 	cancels int // cancel requests under way
 	lost    error
 	fatal   *pgwire.Error // the FATAL that the server left with
+	freed   bool          // it was taken from a session that goes on with another
 	timer   *time.Timer   // deadline of a reset
 
 	resetNote *note // the reply that a reset waits for
@@ -257,11 +258,13 @@ func (s *Server) unusedName() string { return "_pgsignet_none" }
 func (s *Server) lose(cause error) {
 	s.mu.Lock()
 	s.lost = cause
+	if s.session != nil && s.unused() {
+		s.setFree()
+	}
 	session, lease, fatal := s.session, s.lease, s.fatal
-	owned := s.phase == phaseReset || s.phase == phaseHeld // the lease is the connection's own
-	if session != nil && s.unused() {
-		session, owned = nil, true // nothing is lost to the client: its next request leases another (W68)
-		s.session = nil
+	owned := s.phase == phaseReset || s.phase == phaseHeld || s.freed // the lease is the connection's own
+	if !s.closing.Load() && (fatal != nil || errors.Is(cause, ErrServerLost)) {
+		s.notice(Event{Kind: Lost})
 	}
 	s.phase, s.lease = phaseClosed, Lease{}
 	s.unpin(s.pins)
@@ -282,11 +285,28 @@ func (s *Server) lose(cause error) {
 	}
 }
 
-// unused says whether a connection in transaction mode holds nothing of its session's: no request
-// under way, no transaction, no pin. Called with mu.
+// unused says whether the connection holds nothing of its session's, so that another one serves as
+// well (W68): in transaction mode while no request, transaction or pin is on it; in session mode
+// before the client's first message. Called with mu.
 func (s *Server) unused() bool {
-	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.partial == 0 &&
-		!s.writing && !s.forwarding && s.fatal == nil
+	c := s.session
+	if c.cfg.Once || !s.ledger.clean() || s.pins != 0 || s.partial != 0 || s.writing || s.forwarding {
+		return false
+	}
+	return c.cfg.Mode == TransactionMode || !c.spoken
+}
+
+// setFree takes the connection, which is about to end, from its session: nothing is lost to that,
+// its next request leases another. Called with mu.
+func (s *Server) setFree() {
+	s.session, s.phase, s.freed = nil, phaseClosed, true
+}
+
+// Lost says whether the connection has ended.
+func (s *Server) Lost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost != nil || s.fatal != nil
 }
 
 // abandon empties the ledger and returns the broker's own requests in it. Called with mu.

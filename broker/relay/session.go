@@ -42,10 +42,11 @@ type Config struct {
 	Lease   Lease
 	Profile *Profile
 
-	// For transaction mode: where the next server connections come from, what all sessions of the
-	// process share, and whether a connection is reset after every transaction or only when it may
-	// have to be.
-	Acquire     func(ctx context.Context) (Lease, error)
+	// Acquire is where the next server connections come from: in transaction mode one for each
+	// transaction, in session mode another one when the first ends before the client's first message.
+	Acquire func(ctx context.Context) (Lease, error)
+	// For transaction mode: what all sessions of the process share, and whether a connection is
+	// reset after every transaction or only when it may have to be.
 	Statements  *Statements
 	ResetAlways bool
 
@@ -82,6 +83,7 @@ type Session struct {
 	names        map[string]named // prepared statements
 	unnamed      *statement
 	pending      []setting // lone SETs of the batch under way
+	spoken       bool      // a message of the client's has been accounted for
 
 	mu      sync.Mutex // guards server and waiting; never held over I/O
 	server  *Server    // the last that was leased; it may have been released
@@ -110,8 +112,10 @@ func New(cfg Config) *Session {
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.clocks.lastActive.Store(clockNow())
 	if _, ok := s.server.link(s, cfg.Lease); !ok {
-		cfg.Lease.Destroy()
-		s.serverLost(nil)
+		cfg.Lease.Destroy() // it has ended meanwhile
+		if s.server = nil; cfg.Once {
+			s.serverLost(nil)
+		}
 	}
 	return s
 }
