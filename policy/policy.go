@@ -1,7 +1,3 @@
-// Package policy decides who becomes which role: it compiles rules and gives each login a
-// grant, or a refusal with its reason.
-//
-// It reads no files, no clock and no network, and it does not know how rules are written.
 package policy
 
 import (

@@ -28,10 +28,12 @@ func hbaLine(pick func(...string) string) string {
 
 // TestImportHBAAsPostgreSQL does so with random lines of pg_hba.conf. What PostgreSQL refuses as a
 // file, import refuses.
-func TestImportHBAAsPostgreSQL(t *testing.T) {
+func TestImportHBAAsPostgreSQL(t *testing.T) { eachVersion(t, compareHBA) }
+
+func compareHBA(t *testing.T, version int) {
 	r := rand.New(rand.NewPCG(seedFlag(), 3))
 	ident := []string{`m /^(.*)@example\.com$ \1`, "m alice bob", "m bob app", "n alice alice", "n /^svc-([a-z]+)$ \\1", "n alice app"}
-	l := newLogins(t, ident, []string{"hostssl all all all reject"})
+	l := newLogins(t, version, ident, []string{"hostssl all all all reject"})
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	logins, both, broken := 0, 0, 0
 	for range 40 {
@@ -89,11 +91,13 @@ func (l *pgLogins) setHBA(t *testing.T, ident, hba []string) bool {
 }
 
 // TestImportRefusesAsPostgreSQL compares which lines of pg_ident.conf make PostgreSQL refuse the file.
-func TestImportRefusesAsPostgreSQL(t *testing.T) {
+func TestImportRefusesAsPostgreSQL(t *testing.T) { eachVersion(t, compareRefusals) }
+
+func compareRefusals(t *testing.T, version int) {
 	lines := []string{"m a b", "m a", "m", "m a b c d", "m a,b c", "m, a b", `m "a,b" c`, `m "a b" c`, `m a "b`, "m a b # c", "m a #b c", "m /a( b", "m /a b", "m /( all",
 		"m /a{1,2}{3} b", "m /[z-a] b", "m /[[:nope:]] b", `m /a\` + " b", `m /\q b`, `m "/a b" c`, `m a"b"c d`, `m ""a"" b`, "m /*a b", "m /a** b", "m\ta\tb", `m a \` + "\n b", `m a \`, "m /^(.*)$ x y",
 		"m /(?i)a b", "m /(?z)a b", "m /a(?i)b c", "m /*** b", "m @nofile b", `m "@x" b`, `m @ b`, "m a b,", "m a ,b"}
-	l := newLogins(t, []string{"m a b"}, []string{"hostssl all all all reject"})
+	l := newLogins(t, version, []string{"m a b"}, []string{"hostssl all all all reject"})
 	for _, line := range lines {
 		if err := l.s.SetIdent(t.Context(), strings.Split(line, "\n")...); err != nil {
 			t.Fatal(err)

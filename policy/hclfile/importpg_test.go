@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -198,14 +199,28 @@ func (l *pgLogins) grants(t *testing.T, p *policy.Policy, c candidate) bool {
 	return g != nil
 }
 
-func newLogins(t *testing.T, ident, hba []string) *pgLogins {
+// versions are the major versions of PostgreSQL to compare with; 0 is whatever is at hand.
+var versions = flag.String("pgversions", "0", "major versions of PostgreSQL to compare imports with: 15,16,17,18")
+
+// eachVersion runs a comparison for every version.
+func eachVersion(t *testing.T, compare func(t *testing.T, version int)) {
+	for v := range strings.SplitSeq(*versions, ",") {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(v, func(t *testing.T) { compare(t, n) })
+	}
+}
+
+func newLogins(t *testing.T, version int, ident, hba []string) *pgLogins {
 	env := pki.New(t)
 	server := env.Server()
 	key, err := server.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := pgserver.Start(t, pgserver.Options{Ident: ident, HBA: hba,
+	s := pgserver.Start(t, pgserver.Options{Version: version, Ident: ident, HBA: hba,
 		TLS: pgserver.TLS{Cert: string(server.PEM()), Key: string(key), CA: string(env.Clients.CertPEM())}})
 	return &pgLogins{s: s, env: env, certs: map[string]*pki.Leaf{}, ids: map[string]*identity.Identity{}}
 }
@@ -233,11 +248,13 @@ func (l *pgLogins) choose(t *testing.T, r *rand.Rand, p *policy.Policy, db strin
 
 // TestImportAsPostgreSQL compares the verdict on random lines of pg_ident.conf, certificates and
 // users with a real server's. Each difference must be one that T5 to T10 tell of.
-func TestImportAsPostgreSQL(t *testing.T) {
+func TestImportAsPostgreSQL(t *testing.T) { eachVersion(t, compareIdent) }
+
+func compareIdent(t *testing.T, version int) {
 	r := rand.New(rand.NewPCG(seedFlag(), 2))
 	w := makeWorld(r, 210)
 	p, got := importPolicy(t, w.ident, w.hba)
-	l := newLogins(t, w.ident, w.hba)
+	l := newLogins(t, version, w.ident, w.hba)
 	var all []candidate
 	for _, db := range slices.Sorted(maps.Keys(w.lines)) {
 		all = append(all, l.choose(t, r, p, db, 10)...)
