@@ -102,6 +102,7 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want i
 	s.replay(server)
 	held, want, err = s.plan(server, b)
 	s.clocks.asked(&server.ledger, clockOf(now))
+	s.counters.prepared.Store(int64(len(s.names)))
 	server.partial = s.in.remain
 	server.writing = true
 	server.mu.Unlock()
@@ -195,7 +196,11 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 	case pgwire.MsgQuery, pgwire.MsgFunctionCall, pgwire.MsgExecute:
 		s.statements.Add(1)
 	}
+	s.counters.asked(typ)
 	if s.cfg.Mode == SessionMode {
+		if typ == pgwire.MsgParse {
+			s.counters.serverParses.Add(1)
+		}
 		return s.pass(server, msg)
 	}
 	switch typ {

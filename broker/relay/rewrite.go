@@ -62,6 +62,7 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 		s.makeRoom(server, st)
 		n.added = true
 		server.ledger.sent(pgwire.MsgParse, 0, fromClient, n)
+		s.counters.serverParses.Add(1)
 		s.box.put(st.appendParse(s.box.room()))
 		server.prepared.add(st)
 	}
@@ -121,6 +122,7 @@ func (s *Session) parseUnnamed(server *Server, msg, tail []byte) error {
 	}
 	s.unnamed, server.prepared.unnamed = st, st
 	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st})
+	s.counters.serverParses.Add(1)
 	s.box.add(msg)
 	return nil
 }
@@ -132,6 +134,7 @@ func (s *Session) parseDeallocate(server *Server, name string, old *statement) e
 	st.deallocates, st.target = name, old
 	s.unnamed, server.prepared.unnamed = st, st
 	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st})
+	s.counters.serverParses.Add(1)
 	s.box.put(st.appendParse(s.box.room()))
 	return nil
 }
@@ -165,6 +168,7 @@ func (s *Session) ensure(server *Server, st *statement) {
 func (s *Session) replayParse(server *Server, st *statement) {
 	n := &note{action: replayed, session: s, st: st, added: st.name != ""}
 	server.ledger.sent(pgwire.MsgParse, 0, fromBroker, n)
+	s.counters.serverParses.Add(1)
 	s.box.put(st.appendParse(s.box.room()))
 }
 

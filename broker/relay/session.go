@@ -96,6 +96,7 @@ type Session struct {
 	quiet    chan struct{} // signalled when the server owes nothing
 
 	statements, errors, rows, cancels atomic.Int64
+	counters                          counters
 }
 
 // New returns a session that holds cfg.Server.
@@ -312,6 +313,7 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 			s.tagged(server, string(body[:max(0, indexNUL(body))]), head.seq)
 		}
 	case pgwire.MsgReadyForQuery:
+		s.counters.ready(status, s.clocks.statement.Load(), clockNow())
 		s.clocks.ready(&server.ledger, status)
 		if status == 'I' {
 			s.settled(server)
