@@ -65,6 +65,9 @@ func (s *session) refuse(stage string, err error) {
 	}
 	s.describeDecision(record, err)
 	s.recordDenial(record, told, err)
+	if stage != stagePool && told.Code == pgwire.InvalidAuthorizationSpecification {
+		s.holdBack(s.ctx, s.client.Addr.Addr(), &s.client.TLS)
+	}
 	s.tell(s.client.Conn, told, told)
 }
 
@@ -83,6 +86,7 @@ func (s *session) describeDecision(record *audit.Record, err error) {
 
 func (s *session) recordDenial(record *audit.Record, told *pgwire.Error, err error) {
 	record.Event, record.SID = audit.SessionDenied, s.id.String()
+	s.server.metrics.Denied(told.Slug)
 	if aerr := s.server.cfg.Audit.Append(record); aerr != nil {
 		s.server.log.Error("refusal not recorded", zap.Stringer("sid", s.id), zap.Error(aerr))
 	}
@@ -163,6 +167,3 @@ func (s *Server) recordBestEffort(r *audit.Record) {
 		s.log.Error("audit record lost", zap.String("event", string(r.Event)), zap.Error(err))
 	}
 }
-
-// full says whether the listener has as many clients as it may (W88).
-func (d *door) full() bool { return d.MaxClients > 0 && d.clients.Load() > int64(d.MaxClients) }

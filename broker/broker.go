@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/downstream"
 	"github.com/pgsignet/pgsignet/broker/pool"
@@ -29,6 +30,7 @@ import (
 // Config is what a Server is made of. The fields of Snapshot can be replaced while it runs.
 type Config struct {
 	Node         string
+	Version      string // of the program, in metrics
 	Listeners    []Listener
 	Audit        *audit.Log
 	AuditLevel   audit.Level
@@ -54,8 +56,11 @@ type Listener struct {
 	Address    string       // host:port
 	Net        net.Listener // inherited; nil: Address is bound
 	Admission  downstream.Config
-	MaxClients int // logged in or on the way
-	HalfOpen   int // not yet logged in
+	MaxClients int // granted a login; 0: no cap
+	HalfOpen   int // accepted and not yet granted one; 0: no cap
+
+	HalfOpenPerAddress int           // of HalfOpen, by address; 0: no cap
+	LoginBackoff       time.Duration // longest pause before a refusal is told; 0: none
 
 	IdleInTransactionTimeout time.Duration // 0: none
 	OpenBatchTimeout         time.Duration // extended messages without Sync; 0: none
@@ -93,6 +98,7 @@ type Snapshot struct {
 	Trust     map[string]*trust.Snapshot // by listener
 	Expiry    map[string]Expiry          // by listener
 	Upstreams map[string]*Upstream       // by name
+	Catalog   Catalog
 }
 
 // Server is a running broker.
@@ -109,6 +115,10 @@ type Server struct {
 	readClocks func() (wall time.Time, mono time.Duration)
 	barrier    func(point string) // tests hold sessions here; nil but in tests
 
+	metrics *admin.Metrics
+	traffic traffic
+	reloads reloads
+
 	statements *relay.Statements
 	walsenders sync.Map // session id of a replication client to its walsender
 	events     chan poolEvent
@@ -117,18 +127,11 @@ type Server struct {
 	applying  sync.Mutex // held while a snapshot is put in force
 	snapshot  atomic.Pointer[Snapshot]
 	serverIDs atomic.Uint64
+	numbers   atomic.Int32 // of sessions, for the console
+	serving   atomic.Bool
 	stopping  atomic.Bool
 	sessions  sync.WaitGroup // one per accepted connection
 	servers   sync.WaitGroup // one per server connection
-}
-
-// door is a listener at work.
-type door struct {
-	Listener
-	name    string
-	admit   *downstream.Config
-	net     net.Listener
-	clients atomic.Int64
 }
 
 // New checks cfg and the first snapshot; it binds and starts nothing.
@@ -160,6 +163,11 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 		return nil, err
 	}
 	s.snapshot.Store(first)
+	s.metrics = admin.NewMetrics(cfg.Version, s.gauges)
+	s.NoteReload("", nil)
+	for _, d := range s.doors {
+		s.NoteReload(d.name, nil)
+	}
 	return s, nil
 }
 
@@ -214,6 +222,7 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	for _, d := range s.doors {
 		accepting.Go(func() { s.accept(d) })
 	}
+	s.serving.Store(true)
 	<-ctx.Done()
 	s.stopping.Store(true)
 	s.closeDoors()
@@ -256,11 +265,18 @@ const acceptPause = 50 * time.Millisecond
 
 // admit starts the session of an accepted connection.
 func (s *Server) admit(d *door, raw net.Conn) {
-	c := &session{id: NewSessionID(time.Now()), server: s, door: d, began: time.Now()}
+	addr, reason := d.knock(raw)
+	if reason != "" {
+		s.metrics.Shut(d.name, reason)
+		s.log.Debug("connection closed at the door", zap.String("listener", d.name),
+			zap.Stringer("remote_addr", raw.RemoteAddr()), zap.String("reason", reason))
+		raw.Close()
+		return
+	}
+	c := &session{id: NewSessionID(time.Now()), number: s.numbers.Add(1), server: s, door: d, counted: addr, began: time.Now()}
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
-	d.clients.Add(1)
 	s.sessions.Go(func() {
-		defer d.clients.Add(-1)
+		defer c.leaveDoor()
 		defer c.stop(nil)
 		defer s.recoverSession(c)
 		c.run(raw)

@@ -16,6 +16,7 @@ func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) {
 	defer c.Conn.Close()
 	target := s.keys.find(c.Key)
 	if target == nil {
+		s.metrics.Cancelled("unmatched")
 		s.log.Debug("cancel request matches no session", zap.String("remote_addr", c.Addr.String()))
 		return
 	}
@@ -36,6 +37,7 @@ func (s *Server) recordCancel(c *downstream.Cancel, target *session, delivered b
 	case !delivered:
 		record.Result = "nothing to cancel"
 	}
+	s.metrics.Cancelled(record.Result)
 	if c.TLS != nil {
 		record.TLS = tlsVersion(c.TLS)
 	}

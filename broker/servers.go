@@ -63,8 +63,10 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (*relay.Server, error) 
 	began := time.Now()
 	conn, err := up.Dial(ctx, login)
 	if err != nil {
+		s.metrics.ConnectFailed(key.Upstream)
 		return nil, err
 	}
+	s.metrics.Connected(key.Upstream, time.Since(began))
 	cfg := relay.ServerConfig{
 		ID: s.serverIDs.Add(1), Conn: conn.Net, PID: conn.PID, Params: conn.Params, Addr: conn.Addr,
 		CertSerial: conn.CertSerial, CertNotAfter: conn.CertNotAfter, Connect: time.Since(began),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,13 @@ type session struct {
 	server *Server
 	door   *door
 	began  time.Time
+	number int32 // as the console counts sessions
+
+	// Of the door.
+	counted netip.Addr // half open for this address, if valid
+	inside  bool       // a client: no longer half open; owned by run
+
+	summed bool // its statistics have been added for good; guarded by the server's traffic.mu
 
 	// Owned by run; client is set before live.enter and fixed from then on.
 	client  *downstream.Client
@@ -101,6 +109,9 @@ func (s *session) login() (stage string, _ *login, err error) {
 	if stage, err := s.decide(); err != nil {
 		return stage, nil, err
 	}
+	if err := s.enter(); err != nil {
+		return stageStartup, nil, err
+	}
 	if s.decided.Load().request.Replication {
 		id := s.id.String()
 		s.server.walsenders.Store(id, walsender{s.client.Startup.Replication(), settings})
@@ -139,7 +150,11 @@ func (s *session) acquire(ctx context.Context) (relay.Lease, error) {
 	if err != nil {
 		return relay.Lease{}, err
 	}
+	began := time.Now()
 	lease, err := s.server.pools.Acquire(ctx, request)
+	if err == nil {
+		s.server.metrics.Acquired(request.Key.Upstream, time.Since(began))
+	}
 	if ended := s.endedBy(); err != nil && ended != nil {
 		err = endError(ended)
 	}
@@ -181,6 +196,8 @@ func (s *session) open(lease relay.Lease, settings []pgwire.Param) (*login, erro
 		return nil, errAbandoned
 	}
 	s.at(pointWelcomed)
+	d := s.decided.Load()
+	s.server.metrics.LoggedIn(d.grant.Rule.Name, time.Until(d.verified.NotAfter))
 	return &login{relay: s.attach(lease, profile), key: key}, nil
 }
 
@@ -263,6 +280,16 @@ func (s *session) drain(e relay.End) {
 	r.Drain(e)
 }
 
+// relaying is the session's relay, or nil while its login is not done.
+func (s *session) relaying() *relay.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.relay
+}
+
+// isOpen says whether the session was let in.
+func (s *session) isOpen() bool { return s.relaying() != nil }
+
 func (s *session) endedBy() *relay.End {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -282,6 +309,10 @@ func endError(e *relay.End) error {
 
 // close records the end of an open session.
 func (s *session) close(result relay.Result) {
+	s.server.metrics.Ended(string(result.Reason))
+	if r := s.relaying(); r != nil {
+		s.server.traffic.close(s, r)
+	}
 	s.server.recordBestEffort(&audit.Record{
 		Event: audit.SessionClose, SID: s.id.String(), End: auditEnd(result, s.began),
 	})

@@ -38,7 +38,7 @@ func openAudit(cfg *config.Config) (*audit.Log, error) {
 func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log) broker.Config {
 	c := broker.Config{
 		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
-		DrainTimeout: cfg.Shutdown.DrainTimeout,
+		DrainTimeout: cfg.Shutdown.DrainTimeout, Version: version,
 	}
 	for i := range cfg.Listeners {
 		c.Listeners = append(c.Listeners, brokerListener(&cfg.Listeners[i]))
@@ -56,7 +56,8 @@ func brokerListener(l *config.Listener) broker.Listener {
 	}
 	return broker.Listener{
 		Name: l.Name, Address: l.Address, Admission: admission,
-		MaxClients: l.MaxClients, HalfOpen: l.HalfOpen,
+		MaxClients: l.MaxClients, HalfOpen: l.HalfOpen, HalfOpenPerAddress: l.HalfOpenPerAddress,
+		LoginBackoff:             l.LoginBackoff,
 		IdleInTransactionTimeout: l.IdleInTransactionTimeout, OpenBatchTimeout: l.OpenBatchTimeout,
 	}
 }
@@ -69,7 +70,7 @@ func newSnapshot(cfg *config.Config, trail func() *audit.Log, prev *broker.Snaps
 		return nil, err
 	}
 	s := &broker.Snapshot{
-		Policy: rules, SHA256: cfg.SHA256,
+		Policy: rules, SHA256: cfg.SHA256, Catalog: catalog(cfg),
 		Trust:     make(map[string]*trust.Snapshot),
 		Upstreams: make(map[string]*broker.Upstream),
 	}

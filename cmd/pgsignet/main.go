@@ -97,6 +97,7 @@ func commands() []*cobra.Command {
 		newDemoCommand(),
 		newExplainCommand(),
 		newFmtCommand(),
+		newHealthcheckCommand(),
 		newImportCommand(),
 		newServeCommand(),
 		newTestCommand(),

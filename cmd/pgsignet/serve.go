@@ -79,6 +79,11 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer, started fu
 	if err := server.Listen(); err != nil {
 		return err
 	}
+	endpoint, err := serveAdminHTTP(cfg, server, log)
+	if err != nil {
+		return err
+	}
+	defer endpoint.close()
 	soft, hard, stop := stopSignals(ctx, log)
 	defer stop()
 	for _, l := range cfg.Listeners {

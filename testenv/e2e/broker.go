@@ -28,6 +28,7 @@ type Options struct {
 	Upstream string // further attributes of the upstream
 	Pool     string // attributes of the pool block
 	Audit    string // further attributes of the audit block
+	Admin    string // attributes of the admin block; default: no HTTP
 	Top      string // further top-level blocks
 	Host     string // of PostgreSQL, host:port; default: the shared server
 	Drain    string // shutdown.drain_timeout; default 5s
@@ -81,7 +82,7 @@ audit {
   {{.Audit}}
 }
 admin {
-  address = ""
+  {{or .Admin "address = \"\""}}
 }
 log { level = "debug" }
 shutdown { drain_timeout = "{{.Drain}}" }

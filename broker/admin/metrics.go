@@ -1,0 +1,135 @@
+package admin
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are the figures that the broker feeds while it serves, and what it is asked for at each
+// scrape. Labels are names out of the configuration and closed sets of words: never a certificate's
+// or a client's (A119). Safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	logins  *prometheus.CounterVec
+	denied  *prometheus.CounterVec
+	ends    *prometheus.CounterVec
+	cancels *prometheus.CounterVec
+	shut    *prometheus.CounterVec
+	acquire *prometheus.HistogramVec
+	connect *prometheus.HistogramVec
+	failed  *prometheus.CounterVec
+	remains prometheus.Histogram
+
+	reasons bounded // of denied
+	ending  bounded // of ends
+}
+
+// Bounds of histograms, in seconds.
+var (
+	waits     = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	lifetimes = []float64{3600, 6 * 3600, 86400, 3 * 86400, 7 * 86400, 14 * 86400, 30 * 86400, 90 * 86400, 180 * 86400, 365 * 86400, 730 * 86400}
+)
+
+// NewMetrics returns metrics with a registry of their own. gauges is asked at each scrape.
+func NewMetrics(version string, gauges func() Gauges) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		logins:   counter("logins_total", "Sessions let in, by map.", "map"),
+		denied:   counter("logins_denied_total", "Logins refused, by reason.", "reason"),
+		ends:     counter("session_ends_total", "Sessions that were open and ended, by reason.", "reason"),
+		cancels:  counter("cancel_requests_total", "Cancel requests, by what came of them.", "result"),
+		shut:     counter("connections_refused_total", "Connections closed before TLS, by listener and limit.", "listener", "reason"),
+		failed:   counter("upstream_connect_errors_total", "Server connections that could not be made, by upstream.", "upstream"),
+		acquire:  histogram("pool_acquire_seconds", "Time until a session had a server connection, by upstream.", waits, "upstream"),
+		connect:  histogram("upstream_connect_seconds", "Time to dial and log in to a server, by upstream.", waits, "upstream"),
+		remains: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "client_certificate_expiration_seconds", Buckets: lifetimes,
+			Help: "Remaining life of client certificates at login.",
+		}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: "The program; always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.acquire, m.connect, m.remains,
+		&scrape{gauges: gauges},
+	)
+	return m
+}
+
+// namespace begins every metric's name.
+const namespace = "pgsignet"
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// LoggedIn counts a session that was let in; remaining is its certificate's life from now.
+func (m *Metrics) LoggedIn(rule string, remaining time.Duration) {
+	m.logins.WithLabelValues(rule).Inc()
+	m.remains.Observe(remaining.Seconds())
+}
+
+// Denied counts a refused login.
+func (m *Metrics) Denied(reason string) { m.denied.WithLabelValues(m.reasons.word(reason)).Inc() }
+
+// Ended counts the end of a session that was let in.
+func (m *Metrics) Ended(reason string) { m.ends.WithLabelValues(m.ending.word(reason)).Inc() }
+
+// Cancelled counts a cancel request; result is unmatched, delivered, failed or nothing to cancel.
+func (m *Metrics) Cancelled(result string) { m.cancels.WithLabelValues(result).Inc() }
+
+// Shut counts a connection that was closed before TLS because of a limit.
+func (m *Metrics) Shut(listener, reason string) { m.shut.WithLabelValues(listener, reason).Inc() }
+
+// Acquired observes how long a session waited for a server connection that it got.
+func (m *Metrics) Acquired(upstream string, d time.Duration) {
+	m.acquire.WithLabelValues(upstream).Observe(d.Seconds())
+}
+
+// Connected observes a new server connection.
+func (m *Metrics) Connected(upstream string, d time.Duration) {
+	m.connect.WithLabelValues(upstream).Observe(d.Seconds())
+}
+
+// ConnectFailed counts a server connection that could not be made.
+func (m *Metrics) ConnectFailed(upstream string) { m.failed.WithLabelValues(upstream).Inc() }
+
+// bounded keeps a label to a set of words that cannot grow without end, whoever thinks of new ones.
+// The words are slugs of a closed set, so that the bound is never met but by a bug.
+type bounded struct {
+	mu    sync.Mutex
+	words map[string]struct{}
+}
+
+// maxWords is how many values such a label may have.
+const maxWords = 100
+
+func (b *bounded) word(w string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, known := b.words[w]; known {
+		return w
+	}
+	if w == "" || len(b.words) >= maxWords {
+		return "other"
+	}
+	if b.words == nil {
+		b.words = make(map[string]struct{})
+	}
+	b.words[w] = struct{}{}
+	return w
+}
