@@ -83,7 +83,7 @@ func TestMetrics(t *testing.T) {
 	for series, want := range map[string]string{
 		`pgsignet_ready`:                                                        "1",
 		`pgsignet_logins_total{map="people"}`:                                   "1",
-		`pgsignet_logins_denied_total{reason="user_not_granted"}`:                         "1",
+		`pgsignet_logins_denied_total{reason="user_not_granted"}`:               "1",
 		`pgsignet_sessions{map="people"}`:                                       "1",
 		`pgsignet_pool_clients{database="orders",state="active",upstream="pg"}`: "1",
 		`pgsignet_pool_clients{database="stock",state="waiting",upstream="pg"}`: "0",
