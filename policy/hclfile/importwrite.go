@@ -55,12 +55,10 @@ func (w *importWriter) uniqueNames() {
 }
 
 // header explains the file.
-const header = `# Imported from %s by pgsignet import. A login is granted here when PostgreSQL grants it, but
-# for what the comments say. Known to differ (see the manual): an expression covers the whole name; a
-# captured postgres, pg_* or managed superuser is refused; a capture that is empty is refused, and later
-# lines are still tried; a user name over 63 bytes is refused; replication needs replication = true.
-# Each database needs a database block; "*" is every one that has.
-`
+const header = `Imported from %s by pgsignet import. A login is granted here when PostgreSQL grants it, but for what the comments say.
+Known to differ (see the manual): a captured postgres, pg_* or managed superuser is refused; so is an empty capture; where an
+expression without a capture ends PostgreSQL's search, later lines are still tried; a user name over 63 bytes is refused;
+replication needs replication = true. Each database needs a database block; "*" is every one that has.`
 
 // render writes all blocks. starts holds the line at which each begins that is not left out.
 func (w *importWriter) render() ([]byte, map[int]*importBlock) {
@@ -69,7 +67,7 @@ func (w *importWriter) render() ([]byte, map[int]*importBlock) {
 	if w.config.HBA != "" {
 		from += " and " + filepath.Base(w.config.HBA)
 	}
-	fmt.Fprintf(&out, header, printable(from))
+	comment(&out, fmt.Sprintf(header, from))
 	for _, b := range w.blocks {
 		out.WriteByte('\n')
 		b.write(&out)
