@@ -26,6 +26,9 @@ testenv: ## Install what the tests need and this machine lacks
 suites: testenv ## Run the suites of PostgreSQL and pgx through the broker (built once, cached; up to 45 min)
 	$(GO) test -timeout 60m -tags suites -count 1 -v ./testenv/suites
 
+bench: build testenv ## Compare with PgBouncer, side by side; BENCH=row,… BENCH_SECONDS= BENCH_ROUNDS= PGBOUNCER= choose
+	$(GO) run ./testenv/bench
+
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
 	$(GO) vet ./...

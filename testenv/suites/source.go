@@ -20,17 +20,19 @@ func downloadSource(ctx context.Context, out io.Writer, dir, name, version strin
 	if err := writeSources(aptDir, dir); err != nil {
 		return "", err
 	}
-	for _, args := range [][]string{
-		{"update"},
-		{"source", "--download-only", name + "=" + version},
-	} {
+	return fetchSource(ctx, out, dir, name+"="+version)
+}
+
+// fetchSource fetches and unpacks a source package, NAME or NAME=VERSION, by the sources below dir.
+func fetchSource(ctx context.Context, out io.Writer, dir, what string) (string, error) {
+	for _, args := range [][]string{{"update"}, {"source", "--download-only", what}} {
 		if err := run(aptGet(ctx, dir, args...), out); err != nil {
-			return "", fmt.Errorf("source package %s %s: %w", name, version, err)
+			return "", fmt.Errorf("source package %s: %w", what, err)
 		}
 	}
 	dsc, err := filepath.Glob(filepath.Join(dir, "*.dsc"))
 	if err != nil || len(dsc) != 1 {
-		return "", fmt.Errorf("source package %s %s: got %q", name, version, dsc)
+		return "", fmt.Errorf("source package %s: got %q", what, dsc)
 	}
 	src := filepath.Join(dir, "src")
 	cmd := exec.CommandContext(ctx, "dpkg-source", "--no-check", "-x", dsc[0], src) // apt has checked it

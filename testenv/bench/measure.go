@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// measure runs a row's work on both proxies in turn and compares the medians.
+func (w *world) measure(ctx context.Context, r row) (*result, error) {
+	kind := r.broker
+	if kind == "" {
+		kind = "plain"
+	}
+	var samples [2][]sample
+	for range w.settings.rounds {
+		for i, start := range []func(context.Context, string) (*proxy, error){w.startPgBouncer, w.startBroker} {
+			p, err := start(ctx, kind)
+			if err != nil {
+				return nil, err
+			}
+			s, err := r.work(w, p)
+			p.stop()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, err)
+			}
+			samples[i] = append(samples[i], s)
+		}
+	}
+	return compare(r, samples[0], samples[1]), nil
+}
+
+func compare(r row, theirs, ours []sample) *result {
+	res := &result{
+		Name: r.name, Title: r.title, Unit: r.unit, Bar: r.value, CPUBar: r.cpu,
+		PgBouncer: median(theirs, func(s sample) float64 { return s.value }),
+		Pgsignet:  median(ours, func(s sample) float64 { return s.value }),
+	}
+	cpu := func(s sample) float64 { return float64(s.cpu.Nanoseconds()) / 1000 }
+	res.PgBouncerCPU, res.PgsignetCPU = median(theirs, cpu), median(ours, cpu)
+	res.Ratio = res.Pgsignet / res.PgBouncer
+	res.Pass = r.value == 0 || (r.lower && res.Ratio <= r.value) || (!r.lower && res.Ratio >= r.value)
+	if res.PgBouncerCPU > 0 {
+		res.CPURatio = res.PgsignetCPU / res.PgBouncerCPU
+		res.Pass = res.Pass && (r.cpu == 0 || res.CPURatio <= r.cpu)
+	}
+	return res
+}
+
+func median(samples []sample, of func(sample) float64) float64 {
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		values[i] = of(s)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+var (
+	tpsLine       = regexp.MustCompile(`(?m)^tps = ([0-9.]+)`)
+	latencyLine   = regexp.MustCompile(`(?m)^latency average = ([0-9.]+) ms`)
+	processedLine = regexp.MustCompile(`(?m)^number of transactions actually processed: ([0-9]+)`)
+)
+
+// pgbench measures transactions per second, and the proxy's processor time for each.
+func pgbench(args ...string) work {
+	return func(w *world, p *proxy) (sample, error) {
+		before := p.cpu()
+		out, err := w.pgbench(p, args)
+		if err != nil {
+			return sample{}, err
+		}
+		used := p.cpu() - before
+		tps, err := number(tpsLine, out)
+		if err != nil {
+			return sample{}, err
+		}
+		n, err := number(processedLine, out)
+		if err != nil || n == 0 {
+			return sample{}, fmt.Errorf("no transactions:\n%s", out)
+		}
+		return sample{value: tps, cpu: used / time.Duration(n)}, nil
+	}
+}
+
+// latency measures the mean time of a transaction in milliseconds.
+func latency(args ...string) work {
+	return func(w *world, p *proxy) (sample, error) {
+		out, err := w.pgbench(p, args)
+		if err != nil {
+			return sample{}, err
+		}
+		ms, err := number(latencyLine, out)
+		return sample{value: ms}, err
+	}
+}
+
+func (w *world) pgbench(p *proxy, args []string) (string, error) {
+	args = append([]string{"-n", "-T", strconv.Itoa(w.settings.seconds)}, args...)
+	cmd := exec.Command(filepath.Join(w.pg.Install.Bin, "pgbench"), append(args, "bench")...)
+	cmd.Dir = w.dir
+	cmd.Env = append(os.Environ(), "PGHOST=localhost", "PGHOSTADDR=127.0.0.1", "PGPORT="+strconv.Itoa(p.port), "PGUSER=bench",
+		"PGSSLMODE=verify-full", "PGSSLROOTCERT="+w.file("servers-ca.crt"), "PGSSLCERT="+w.file("bench.crt"),
+		"PGSSLKEY="+w.file("bench.key"), "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+func number(re *regexp.Regexp, out string) (float64, error) {
+	m := re.FindStringSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("pgbench printed no %s:\n%s", re, out)
+	}
+	return strconv.ParseFloat(m[1], 64)
+}

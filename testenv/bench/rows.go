@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// row is one line of the comparison.
+type row struct {
+	name  string
+	title string
+	work  work
+	unit  string
+	// value and cpu are the bar: pgsignet divided by PgBouncer. 0 is none.
+	value, cpu float64
+	lower      bool   // a smaller value is better
+	broker     string // which of the broker's configurations; default plain
+}
+
+// work is what a row does to a proxy.
+type work func(w *world, p *proxy) (sample, error)
+
+// sample is one measurement.
+type sample struct {
+	value float64       // in the row's unit
+	cpu   time.Duration // of the proxy, per transaction; 0: not measured
+}
+
+var rows = []row{
+	{name: "simple16", title: "simple, 16 clients", unit: "tps", value: 1.20, cpu: 0.75, work: pgbench("-S", "-M", "simple", "-c", "16", "-j", "2")},
+	{name: "simple64", title: "simple, 64 clients", unit: "tps", value: 1.40, cpu: 0.60, work: pgbench("-S", "-M", "simple", "-c", "64", "-j", "2")},
+	{name: "extended16", title: "extended, 16 clients", unit: "tps", value: 1.20, cpu: 0.70, work: pgbench("-S", "-M", "extended", "-c", "16", "-j", "2")},
+	{name: "prepared16", title: "prepared, 16 clients", unit: "tps", value: 1.30, cpu: 0.65, work: pgbench("-S", "-M", "prepared", "-c", "16", "-j", "2")},
+	{name: "connect8", title: "a login per transaction, 8 clients", unit: "tps", value: 1.90, cpu: 0.27, work: pgbench("-S", "-C", "-c", "8", "-j", "2")},
+	{name: "result20mb", title: "20 MB results, 2 clients", unit: "tps", value: 1.60, cpu: 0.42, work: pgbench("-f", "result20mb.sql", "-c", "2", "-j", "2")},
+	{name: "simple1", title: "simple, 1 client: latency", unit: "ms", value: 1.10, lower: true, work: latency("-S", "-M", "simple", "-c", "1")},
+	{name: "audited16", title: "simple, 16 clients, audit of statements", unit: "tps", value: 1.05, cpu: 0.90, broker: "audited", work: pgbench("-S", "-M", "simple", "-c", "16", "-j", "2")},
+	{name: "always64", title: `simple, 64 clients, reset = "always"`, unit: "tps", broker: "always", work: pgbench("-S", "-M", "simple", "-c", "64", "-j", "2")},
+	{name: "token64", title: "simple, 64 clients, stamped tokens", unit: "tps", broker: "token", work: pgbench("-S", "-M", "simple", "-c", "64", "-j", "2")},
+	{name: "storm5000", title: "5 000 logins, one query each", unit: "s", value: 0.33, lower: true, work: storm(5000)},
+	{name: "idle5000", title: "memory per idle TLS client", unit: "KB", value: 1.0, lower: true, work: idleMemory(5000)},
+	{name: "idleload", title: "16 active beside 5 000 idle clients", unit: "of its own", value: 0, work: besideIdle(5000)},
+}
+
+// result is a row's medians.
+type result struct {
+	Name, Title, Unit   string
+	PgBouncer, Pgsignet float64
+	PgBouncerCPU        float64 // µs per transaction
+	PgsignetCPU         float64
+	Ratio, Bar          float64
+	CPURatio, CPUBar    float64
+	Pass                bool
+	Note                string
+}
+
+const header = `| work | PgBouncer | pgsignet | ratio | bar | cpu PgBouncer | cpu pgsignet | ratio | bar | |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |`
+
+func (r *result) line() string {
+	verdict := "ok"
+	switch {
+	case r.Bar == 0 && r.CPUBar == 0:
+		verdict = "no bar"
+	case !r.Pass:
+		verdict = "BELOW THE BAR"
+	}
+	if r.Note != "" {
+		verdict += ": " + r.Note
+	}
+	return fmt.Sprintf("| %s | %.4g %s | %.4g %s | %s | %s | %s | %s | %s | %s | %s |",
+		r.Title, r.PgBouncer, r.Unit, r.Pgsignet, r.Unit, times(r.Ratio), times(r.Bar),
+		micros(r.PgBouncerCPU), micros(r.PgsignetCPU), times(r.CPURatio), times(r.CPUBar), verdict)
+}
+
+func times(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f ×", v)
+}
+
+func micros(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f µs", v)
+}
+
+// report is what -json writes.
+type report struct {
+	Date     time.Time
+	Go       string
+	Cores    int
+	Versions []string
+	Rows     []*result
+}
