@@ -193,7 +193,8 @@ func (b *importBlock) write(out *bytes.Buffer) {
 // comment writes text in lines of about 100 characters.
 func comment(out *bytes.Buffer, text string) {
 	line := "#"
-	for _, word := range strings.Fields(printable(text)) {
+	for _, word := range strings.Fields(text) {
+		word = printable(word)
 		if len(line)+len(word) > 100 {
 			out.WriteString(line + "\n")
 			line = "#"

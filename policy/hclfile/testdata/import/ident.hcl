@@ -1,9 +1,8 @@
 # Imported from pg_ident.conf by pgsignet import. A login is granted here when PostgreSQL grants it,
-# but for what the comments say.\u000aKnown to differ (see the manual): a captured postgres, pg_* or
-# managed superuser is refused; so is an empty capture; where an\u000aexpression without a capture
-# ends PostgreSQL's search, later lines are still tried; a user name over 63 bytes is
-# refused;\u000areplication needs replication = true. Each database needs a database block; "*" is
-# every one that has.
+# but for what the comments say. Known to differ (see the manual): a captured postgres, pg_* or
+# managed superuser is refused; so is an empty capture; where an expression without a capture ends
+# PostgreSQL's search, later lines are still tried; a user name over 63 bytes is refused; replication
+# needs replication = true. Each database needs a database block; "*" is every one that has.
 
 # pg_ident.conf:4: staff   /^(.*)@example\.com$            \1
 # Names with non-ASCII letters may be read differently: PostgreSQL matches . byte by byte (T5).
