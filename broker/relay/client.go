@@ -16,6 +16,9 @@ type shown interface {
 	Public() string
 }
 
+// errEnded is a request that came after the session's end.
+var errEnded = errors.New("session ended")
+
 // errGoodbye is a client's Terminate.
 var errGoodbye = errors.New("client said goodbye")
 
@@ -46,7 +49,10 @@ func (s *Session) request(b []byte) error {
 	for len(b) > 0 {
 		switch server := s.heldServer(); {
 		case s.rejecting:
-			b = s.rejectRest(b)
+			if b = s.rejectRest(b); s.rejecting && len(b) > 0 {
+				s.in.keep(len(b), headerSize)
+				return nil
+			}
 		case server == nil:
 			if b = s.dropLate(b); len(b) == 0 {
 				break
@@ -91,13 +97,15 @@ func (s *Session) heldServer() *Server {
 func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want int, err error) {
 	s.box.reset()
 	server.mu.Lock()
-	switch {
-	case server.session != s:
+	if server.session != s || server.lost != nil || s.end.Load() != nil {
+		switch {
+		case s.end.Load() != nil:
+			err = errEnded
+		case server.session == s:
+			err = ErrServerLost
+		}
 		server.mu.Unlock()
-		return -1, 0, nil
-	case server.lost != nil:
-		server.mu.Unlock()
-		return 0, 0, ErrServerLost
+		return -1, 0, err
 	}
 	s.replay(server)
 	held, want, err = s.plan(server, b)
@@ -336,7 +344,7 @@ func (s *Session) rejectRest(b []byte) []byte {
 			return s.rejected(b)
 		}
 		if len(b) < headerSize {
-			return b
+			return b // the caller waits for more
 		}
 		typ, length, err := pgwire.ClientHeader(b)
 		if err != nil || typ == pgwire.MsgTerminate {
@@ -358,10 +366,26 @@ func (s *Session) rejected(b []byte) []byte {
 
 // terminated serves a client that has said goodbye: what it sent before is still answered (W82).
 func (s *Session) terminated() End {
-	if server := s.heldServer(); server != nil {
-		s.awaitQuiet(server)
-	}
+	s.answerRest()
 	return s.ended(End{Reason: ClientTerminated})
+}
+
+// answerRest lets the server answer what was sent, if it can.
+func (s *Session) answerRest() {
+	if server := s.heldServer(); server != nil {
+		s.awaitAnswers(server)
+	}
+}
+
+// awaitLoss gives the server's reader the time to find out why a write to it failed: its last words
+// are the client's, not ours (W67).
+func (s *Session) awaitLoss() {
+	wait := time.NewTimer(lastWords)
+	defer wait.Stop()
+	select {
+	case <-s.ctx.Done():
+	case <-wait.C:
+	}
 }
 
 // ended returns the cause that was decided elsewhere, if any, else the one found here.
@@ -378,8 +402,10 @@ func (s *Session) faulty(err error) End {
 	case errors.Is(err, errGoodbye):
 		return s.terminated()
 	case errors.Is(err, ErrServerLost):
+		s.awaitLoss()
 		return s.ended(End{Reason: UpstreamClosed, Tell: serverLostError()})
 	}
+	s.answerRest()
 	e := End{Reason: ProtocolError}
 	if tell, ok := errors.AsType[*pgwire.Error](err); ok {
 		e.Tell = tell

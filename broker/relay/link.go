@@ -50,11 +50,29 @@ func (s *Server) heldBy(session *Session) bool {
 	return s.session == session
 }
 
-// clean says whether the session holds the connection at a transaction boundary.
-func (s *Server) clean(session *Session) bool {
+// endAtBoundary marks the end of a session that holds the connection at a transaction boundary, with
+// nothing under way in either direction. Once it has, nothing more of the session is sent.
+func (s *Server) endAtBoundary(session *Session, e *End) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.session == session && s.ledger.clean()
+	if s.session != session {
+		return true // it holds none
+	}
+	if !s.ledger.clean() || s.partial > 0 || s.writing || s.forwarding || s.midway {
+		return false
+	}
+	session.end.CompareAndSwap(nil, e)
+	return true
+}
+
+// stopWriting makes a blocked write of the session's return. It leaves a connection alone that the
+// session does not hold any more.
+func (s *Server) stopWriting(session *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == session {
+		s.Conn.SetWriteDeadline(past)
+	}
 }
 
 // busyFor says whether the server may be at work for the session.
@@ -64,16 +82,27 @@ func (s *Server) busyFor(session *Session) bool {
 	return s.session == session && s.lost == nil && s.ledger.busy()
 }
 
-// isQuiet says whether the server owes the session nothing, or has gone.
-func (s *Server) isQuiet(session *Session) bool {
+// answers says whether the server still owes the session answers that come without more being
+// sent: those up to the last Sync or Query, unless it waits for COPY data or its state is in doubt.
+func (s *Server) answers(session *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.session != session || s.lost != nil || s.ledger.quiet()
+	switch {
+	case s.session != session || s.lost != nil:
+		return false
+	case s.forwarding:
+		return true
+	case s.ledger.doubt != certain || s.ledger.copy == copyIn && !s.ledger.cut || s.ledger.copy == copyBoth && !s.ledger.cut:
+		return false
+	}
+	return s.ledger.owesReady()
 }
 
-// awaitQuiet waits until the server has answered all that the session sent, or the session is ended.
-func (s *Session) awaitQuiet(server *Server) {
-	for !server.isQuiet(s) {
+// awaitAnswers waits until the server has answered all that it can, or the session is ended.
+func (s *Session) awaitAnswers(server *Server) {
+	s.awaiting.Store(true)
+	defer s.awaiting.Store(false)
+	for server.answers(s) {
 		select {
 		case <-s.quiet:
 		case <-s.ctx.Done():

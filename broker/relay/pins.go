@@ -26,7 +26,7 @@ var unpinned = []struct{ effect, pins sqllex.Flags }{
 	{sqllex.UnlockAll, sqllex.AdvisoryLock},
 	{sqllex.DiscardTemp, sqllex.Temp},
 	{sqllex.CloseAll, sqllex.HoldCursor},
-	{sqllex.DiscardAll, pinning | pinHuge&^lasting},
+	{sqllex.DiscardAll, (pinning | pinHuge) &^ lasting},
 }
 
 // PinLimit caps how many server connections are pinned at once (W55). Safe for concurrent use.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -11,9 +12,15 @@ import (
 // This file accounts for what a server says: which request a message answers, what it means to the
 // state of the connection, and what of it the client reads.
 
+// errClosed is a connection that is being closed.
+var errClosed = errors.New("server connection closed")
+
 // scan walks the messages in b and collects in s.spans the bytes that are the client's. It returns
 // how many bytes at the end of b are an incomplete message that must be seen whole. Called with mu.
 func (s *Server) scan(b []byte) (held int, err error) {
+	if s.phase == phaseClosed {
+		return 0, errClosed // its session has left: what still comes is nobody's
+	}
 	for len(b) > 0 {
 		if s.remain > 0 {
 			n := min(s.remain, len(b))
@@ -109,12 +116,18 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 			}
 		}
 	}
+	if typ == pgwire.MsgErrorResponse && !fatal && s.ledger.fifo.empty() && s.ledger.doubt == certain {
+		return v, fmt.Errorf("%w: error with no request outstanding", errUnexpected)
+	}
+	if fatal {
+		return verdict{forward: s.session != nil}, nil // the end: what is outstanding gets no answer
+	}
 	head, done, err := s.ledger.received(typ, status)
 	if err != nil {
 		return v, err
 	}
-	if fatal {
-		return verdict{forward: s.session != nil}, nil
+	if typ == pgwire.MsgErrorResponse && head.note != nil {
+		head.note.failed = true
 	}
 	s.undoDropped()
 	if head.origin == fromBroker {
@@ -164,7 +177,6 @@ func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) 
 func (s *Server) noted(typ byte, body []byte, n *note, done bool) (instead []byte) {
 	switch {
 	case typ == pgwire.MsgErrorResponse:
-		n.failed = true
 		if n.action == deallocated || n.action == allGone {
 			n.undo(s) // a Query is not dropped by its error
 		}

@@ -34,6 +34,7 @@ type note struct {
 
 	mustSucceed bool // a replay: without it the requests behind it would run with wrong settings
 	failed      bool // the server has answered with an error
+	undone      bool // undo was called
 }
 
 // Reply is the answer to a request of the broker's own.
@@ -156,7 +157,7 @@ func (s *Server) reset(lease Lease, timeout time.Duration) {
 func (s *Server) endReset() error {
 	s.stopTimer()
 	reply, lease := s.resetNote.reply, s.lease
-	ok := reply.Error == nil && reply.Tag == "DISCARD ALL" && s.ledger.clean() && s.held == 0 && s.remain == 0
+	ok := reply.Error == nil && reply.Tag == "DISCARD ALL" && s.ledger.clean() && !s.midway
 	if !ok {
 		s.mu.Unlock()
 		return errReset // lose destroys the lease
@@ -221,7 +222,7 @@ func (s *Server) cancelled(err error) {
 		s.lastUse.Store(time.Now().UnixNano())
 		lease.Release()
 	case session != nil:
-		s.settle()
+		s.look()
 	}
 }
 

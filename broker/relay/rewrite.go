@@ -361,6 +361,10 @@ func (n *note) succeeded(server *Server) {
 // undo takes back what was assumed when the request was sent: the server has refused or skipped it.
 // Called with the server's mu.
 func (n *note) undo(server *Server) {
+	if n.undone {
+		return
+	}
+	n.undone = true
 	switch {
 	case n.action == allGone:
 		for name, known := range n.saved {

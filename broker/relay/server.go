@@ -70,12 +70,11 @@ type Server struct {
 	ledger  ledger
 	params  paramSet
 	session *Session
-	lease   Lease // while the session that had it has left: reset, or held by a cancel request
+	lease   Lease // the session's; its own while it is reset or held by a cancel request; else zero
 	phase   phase
 	cancels int // cancel requests under way
 	lost    error
 	fatal   *pgwire.Error // the FATAL that the server left with
-	freed   bool          // it was taken from a session that goes on with another
 	timer   *time.Timer   // deadline of a reset
 
 	resetNote *note // the reply that a reset waits for
@@ -83,6 +82,7 @@ type Server struct {
 	partial    int  // bytes of a client's message that are not forwarded yet
 	writing    bool // the client's half is writing to the server
 	forwarding bool // the reader is writing to the client
+	midway     bool // the server has sent a part of a message and owes the rest
 
 	// State that a client has left on the connection, in transaction mode.
 	base      paramSet     // reported parameters as a fresh login has them
@@ -150,7 +150,7 @@ func (s *Server) sayGoodbye() {
 // received or is waiting to be read. It does not block.
 func (s *Server) Healthy() bool {
 	s.mu.Lock()
-	ok := s.lost == nil && s.phase == phaseIdle && s.ledger.clean() && s.cancels == 0
+	ok := s.lost == nil && s.fatal == nil && s.phase == phaseIdle && s.ledger.clean() && s.cancels == 0 && !s.midway
 	s.mu.Unlock()
 	return ok && !s.closing.Load() && !pendingInput(s.Conn)
 }
@@ -181,6 +181,7 @@ func (s *Server) take(b []byte) error {
 	s.spans.reset()
 	s.mu.Lock()
 	held, err := s.scan(b)
+	s.midway = held > 0 || s.remain > 0
 	session := s.session
 	partial := 0
 	if !s.drop {
@@ -200,17 +201,28 @@ func (s *Server) take(b []byte) error {
 }
 
 // settle acts on a boundary, if the connection has come to one: it ends a reset, or lets go of the
-// connection in transaction mode. The reader calls it after each read.
+// connection in transaction mode. Only the reader calls it, after each read.
 func (s *Server) settle() error {
 	s.mu.Lock()
 	s.forwarding = false
 	return s.settleLocked()
 }
 
-// wrote is settle for the client's half, which has finished a write.
+// look is settle for everybody but the reader: what the reader has in hand is its own to finish.
+func (s *Server) look() {
+	s.mu.Lock()
+	s.lookLocked()
+}
+
+// wrote is look for the client's half, which has finished a write.
 func (s *Server) wrote() {
 	s.mu.Lock()
 	s.writing = false
+	s.lookLocked()
+}
+
+// lookLocked is called with mu, which it unlocks.
+func (s *Server) lookLocked() {
 	if s.forwarding || s.phase != phaseLinked {
 		s.mu.Unlock()
 		return
@@ -221,6 +233,9 @@ func (s *Server) wrote() {
 // settleLocked is called with mu, which it unlocks.
 func (s *Server) settleLocked() error {
 	session := s.session
+	if session != nil && session.awaiting.Load() {
+		session.wake()
+	}
 	switch {
 	case s.phase == phaseReset && s.ledger.fifo.empty():
 		return s.endReset() // unlocks
@@ -248,7 +263,7 @@ func (s *Server) settleLocked() error {
 // Called with mu.
 func (s *Server) releasable() bool {
 	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.cancels == 0 &&
-		s.partial == 0 && !s.writing && !s.forwarding && s.lost == nil && s.session.end.Load() == nil
+		s.partial == 0 && !s.writing && !s.forwarding && !s.midway && s.lost == nil && s.session.end.Load() == nil
 }
 
 // unusedName is a name under which no statement was ever prepared.
@@ -261,12 +276,15 @@ func (s *Server) lose(cause error) {
 	if s.session != nil && s.unused() {
 		s.setFree()
 	}
-	session, lease, fatal := s.session, s.lease, s.fatal
-	owned := s.phase == phaseReset || s.phase == phaseHeld || s.freed // the lease is the connection's own
-	if !s.closing.Load() && (fatal != nil || errors.Is(cause, ErrServerLost)) {
+	if !s.closing.Load() && (s.fatal != nil || errors.Is(cause, ErrServerLost)) {
 		s.notice(Event{Kind: Lost})
 	}
-	s.phase, s.lease = phaseClosed, Lease{}
+	session, fatal := s.session, s.fatal
+	var lease Lease // a session that is linked gives its own back
+	if session == nil {
+		lease, s.lease = s.lease, Lease{}
+	}
+	s.phase = phaseClosed
 	s.unpin(s.pins)
 	s.stopTimer()
 	waiting := s.abandon()
@@ -280,7 +298,7 @@ func (s *Server) lose(cause error) {
 	switch {
 	case session != nil:
 		session.serverLost(fatal)
-	case owned:
+	case lease != Lease{}:
 		lease.Destroy()
 	}
 }
@@ -299,7 +317,7 @@ func (s *Server) unused() bool {
 // setFree takes the connection, which is about to end, from its session: nothing is lost to that,
 // its next request leases another. Called with mu.
 func (s *Server) setFree() {
-	s.session, s.phase, s.freed = nil, phaseClosed, true
+	s.session, s.phase = nil, phaseClosed
 }
 
 // Lost says whether the connection has ended.

@@ -93,7 +93,8 @@ type Session struct {
 	draining atomic.Pointer[End]
 	stop     context.CancelCauseFunc
 	clocks   clocks
-	quiet    chan struct{} // signalled when the server owes nothing
+	quiet    chan struct{} // signalled when the server has answered something
+	awaiting atomic.Bool   // somebody waits for that
 
 	statements, errors, rows, cancels atomic.Int64
 	counters                          counters
@@ -125,7 +126,7 @@ func New(cfg Config) *Session {
 // server connection, which it resets and releases.
 func (s *Session) Run() Result {
 	defer s.stop(nil)
-	s.cfg.Server.settle() // transaction mode: the first transaction leases its own
+	s.cfg.Server.look() // transaction mode: the first transaction leases its own
 	found := s.serve()
 	end := *s.finishWith(found)
 	s.leave()
@@ -140,23 +141,37 @@ func (s *Session) Run() Result {
 // End ends the session as soon as possible: what the server runs for it is cancelled, and its
 // client reads e.Tell at the next message boundary. Only the first cause counts.
 func (s *Session) End(e End) {
-	if !s.end.CompareAndSwap(nil, &e) {
-		return
+	if s.end.CompareAndSwap(nil, &e) {
+		s.interrupt()
 	}
+}
+
+// interrupt makes whatever the session waits for return, now that it is ended.
+func (s *Session) interrupt() {
 	s.stop(context.Canceled)
 	s.cfg.Client.SetReadDeadline(past)
 	s.cfg.Client.SetWriteDeadline(time.Now().Add(lastWords))
-	server := s.held()
-	if server != nil {
-		server.Conn.SetWriteDeadline(past)
+	if server := s.held(); server != nil {
+		server.stopWriting(s)
 	}
 }
 
 // Drain ends the session at its next transaction boundary, now if it is at one.
 func (s *Session) Drain(e End) {
 	s.draining.Store(&e)
-	if s.atBoundary() {
-		s.End(e)
+	s.drain()
+}
+
+// drain ends a session that is asked to end and has come to a transaction boundary, or holds no
+// server connection.
+func (s *Session) drain() {
+	e := s.draining.Load()
+	if e == nil {
+		return
+	}
+	if server := s.held(); server == nil || server.endAtBoundary(s, e) {
+		s.end.CompareAndSwap(nil, e)
+		s.interrupt()
 	}
 }
 
@@ -171,12 +186,6 @@ var past = time.Unix(1, 0)
 // lastWords is how long a client that does not read may hold up the end of its session.
 const lastWords = time.Second
 
-// atBoundary says whether the session is between transactions, or holds no server connection.
-func (s *Session) atBoundary() bool {
-	server := s.held()
-	return server == nil || !server.heldBy(s) || server.clean(s)
-}
-
 // held is the server connection that the session leased last.
 func (s *Session) held() *Server {
 	s.mu.Lock()
@@ -184,16 +193,18 @@ func (s *Session) held() *Server {
 	return s.server
 }
 
-// boundary is called by the reader of a server when everything asked for has been answered and
-// forwarded.
-func (s *Session) boundary(*Server) {
+// wake tells the client's half that something was answered.
+func (s *Session) wake() {
 	select {
 	case s.quiet <- struct{}{}:
 	default:
 	}
-	if e := s.draining.Load(); e != nil && s.atBoundary() {
-		s.End(*e)
-	}
+}
+
+// boundary is called when everything asked for has been answered and forwarded.
+func (s *Session) boundary(*Server) {
+	s.wake()
+	s.drain()
 }
 
 // clientLost is called when the client cannot be written to.
