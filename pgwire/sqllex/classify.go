@@ -58,6 +58,9 @@ type classifier struct {
 	tokens   int  // so far, the current one included
 	unlockAt int  // the token count at a pg_advisory_unlock_all that begins its select list
 	acquired Flags
+
+	search func(name string) bool // of Assigns; nil for Classify
+	found  string
 }
 
 func (c *classifier) run() {

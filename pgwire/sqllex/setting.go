@@ -44,6 +44,9 @@ func (c *classifier) spelled(kind word, local bool) {
 			c.assign("session_authorization", local)
 		} else {
 			c.acquire(SetOther) // CHARACTERISTICS
+			for _, name := range transactionDefaults {
+				c.assigned(name)
+			}
 		}
 	case wTime:
 		c.step() // ZONE
@@ -100,6 +103,9 @@ func (c *classifier) generic(first Token, local bool) {
 // the statement, and with DEFAULT, it is reset.
 func (c *classifier) assign(name string, local bool) {
 	name = strings.ToLower(name)
+	if !c.ended() && c.word != wDefault {
+		c.assigned(name)
+	}
 	if c.parameter(name, c.valueIsOn(), local) {
 		return
 	}
@@ -182,6 +188,7 @@ func (c *classifier) setConfig() {
 	local := ok && args[2].tokens == 1 && isOn(&c.lex, args[2].token)
 	if name := args[0]; ok && name.tokens == 1 && name.token.Kind == String {
 		on := args[1].tokens == 1 && isOn(&c.lex, args[1].token)
+		c.assigned(strings.ToLower(c.lex.Value(name.token)))
 		if c.parameter(strings.ToLower(c.lex.Value(name.token)), on, local) {
 			return
 		}
