@@ -98,6 +98,10 @@ var Table = []Rule{
 		Why:     "messages both ways; x/sys to look at a socket without reading it",
 	},
 	{
+		Package: "broker/stamp",
+		Why:     "signs what PostgreSQL checks: the token and its SQL, no connection",
+	},
+	{
 		Package: "broker/audit",
 		May: []string{"pgwire/sqllex", "golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog",
 			"go.uber.org/zap...", "golang.org/x/sys/unix"},
@@ -127,8 +131,8 @@ var Table = []Rule{
 	{
 		Package: "broker",
 		May: []string{"pgwire", "pgwire/sqllex", "policy", "policy/identity", "broker/trust", "broker/trust/workload",
-			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/audit", "broker/audit/sink",
-			"broker/admin", "go.uber.org/zap...", "golang.org/x/sync...", "golang.org/x/sys/unix"},
+			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/stamp", "broker/audit",
+			"broker/audit/sink", "broker/admin", "go.uber.org/zap...", "golang.org/x/sync...", "golang.org/x/sys/unix"},
 		Never: []string{"broker/config", "broker/pki", "policy/hclfile", "github.com/hashicorp/hcl/v2..."},
 		Why:   "one connection's life, and the only package below cmd that logs",
 	},
