@@ -21,6 +21,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/downstream"
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/broker/stamp"
 	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/broker/upstream"
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -99,6 +100,8 @@ type Snapshot struct {
 	Expiry    map[string]Expiry          // by listener
 	Upstreams map[string]*Upstream       // by name
 	Catalog   Catalog
+
+	IdentityKeys map[string]*stamp.Key // by database name, "*" too: what signs `stamp` token
 }
 
 // Server is a running broker.
@@ -110,6 +113,7 @@ type Server struct {
 	doors []*door
 	live  *liveSessions
 	keys  *cancelKeys
+	count *sessionCounts
 
 	expiries   *expiries
 	readClocks func() (wall time.Time, mono time.Duration)
@@ -143,7 +147,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 		cfg.SetupTimeout = 10 * time.Second
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), statements: relay.NewStatements(),
+		cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), count: newSessionCounts(), statements: relay.NewStatements(),
 		events: make(chan poolEvent, 1024), replaced: make(chan struct{}, 1),
 		expiries: newExpiries(), readClocks: readClocks,
 	}
@@ -332,6 +336,8 @@ const (
 	reasonLocked        relay.Reason = "locked"
 	reasonIdleTimeout   relay.Reason = "idle_timeout"
 	reasonMaxDuration   relay.Reason = "max_duration"
+
+	reasonStatementTimeout relay.Reason = "statement_timeout"
 )
 
 func shutdownEnd(reason relay.Reason) relay.End {

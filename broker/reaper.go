@@ -2,7 +2,10 @@ package broker
 
 import (
 	"context"
+	"sync"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -16,20 +19,22 @@ const reapInterval = 100 * time.Millisecond
 func (s *Server) reap(ctx context.Context) {
 	tick := time.NewTicker(reapInterval)
 	defer tick.Stop()
+	var cancels sync.WaitGroup
+	defer cancels.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
 			for _, c := range s.live.all() {
-				c.checkClocks(now)
+				c.checkClocks(now, &cancels)
 			}
 		}
 	}
 }
 
-// checkClocks compares the session's clocks with its limits.
-func (s *session) checkClocks(now time.Time) {
+// checkClocks compares the session's clocks with its limits. A cancel request runs in cancels.
+func (s *session) checkClocks(now time.Time, cancels *sync.WaitGroup) {
 	s.mu.Lock()
 	r := s.relay
 	s.mu.Unlock()
@@ -47,7 +52,34 @@ func (s *session) checkClocks(now time.Time) {
 		s.end(timeout(reasonIdleTimeout, pgwire.IdleSessionTimeout, "a batch of messages was left without Sync"))
 	case clocks.Idle && passed(clocks.LastActive, limits.IdleTimeout, now):
 		s.end(timeout(reasonIdleTimeout, pgwire.IdleSessionTimeout, "idle-session timeout"))
+	case passed(clocks.Running, limits.StatementTimeout, now) && !d.request.Replication:
+		s.overdue(r, clocks.Running, now.Sub(clocks.Running)-limits.StatementTimeout, cancels)
 	}
+}
+
+// statementGrace is how long a server may take to cancel a statement whose time is up (W94).
+const statementGrace = 5 * time.Second
+
+// overdue acts on a statement that began at that time and is late: it is cancelled, and if that does
+// not help, the session ends.
+func (s *session) overdue(r *relay.Session, began time.Time, late time.Duration, cancels *sync.WaitGroup) {
+	if late > statementGrace {
+		s.end(timeout(reasonStatementTimeout, pgwire.QueryCanceled, "statement timeout, and the server did not cancel"))
+		return
+	}
+	if s.cancelled.Swap(began.UnixNano()) == began.UnixNano() {
+		return
+	}
+	cancels.Go(func() {
+		ctx, stop := context.WithTimeout(s.ctx, statementGrace)
+		defer stop()
+		delivered, err := r.Cancel(ctx)
+		if !delivered {
+			s.cancelled.Store(0) // once more at the next sweep
+		}
+		s.server.log.Info("statement cancelled", zap.Stringer("sid", s.id), zap.String("reason", string(reasonStatementTimeout)),
+			zap.Bool("delivered", delivered), zap.Error(err))
+	})
 }
 
 // passed says whether something has been going on since a time for longer than a limit. No limit

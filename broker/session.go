@@ -37,6 +37,9 @@ type session struct {
 	client  *downstream.Client
 	setup   audit.Setup
 	notices []*pgwire.Error
+	limited []countKey // the limits that the session counts against
+
+	cancelled atomic.Int64 // start, in Unix nanoseconds, of the statement that was cancelled for its time
 
 	// decided is the login's decision in force; whoever ends sessions reads it.
 	decided atomic.Pointer[decision]
@@ -76,6 +79,7 @@ func (s *session) serve() {
 		s.refuse(stageStartup, err)
 		return
 	}
+	defer s.countOut()
 	stage, login, err := s.login()
 	if err != nil {
 		s.refuse(stage, err)
@@ -112,18 +116,21 @@ func (s *session) login() (stage string, _ *login, err error) {
 	if err := s.enter(); err != nil {
 		return stageStartup, nil, err
 	}
+	if err := s.countIn(); err != nil {
+		return stagePool, nil, err
+	}
+	setup := s.setupFor(settings)
 	if s.decided.Load().request.Replication {
 		id := s.id.String()
-		s.server.walsenders.Store(id, walsender{s.client.Startup.Replication(), settings})
+		s.server.walsenders.Store(id, walsender{s.client.Startup.Replication(), walsenderParams(&setup)})
 		defer s.server.walsenders.Delete(id)
-		settings = nil // they are part of the login upstream
 	}
 	lease, err := s.firstLease()
 	if err != nil {
 		return stagePool, nil, err
 	}
 	s.at(pointLeased)
-	opened, err := s.open(lease, settings)
+	opened, err := s.open(lease, setup)
 	if err != nil {
 		lease.Destroy()
 		return stagePool, nil, err
@@ -173,9 +180,9 @@ func (s *session) nextLease(ctx context.Context) (relay.Lease, error) {
 }
 
 // open applies the session's settings, records the access, and welcomes the client.
-func (s *session) open(lease relay.Lease, settings []pgwire.Param) (*login, error) {
+func (s *session) open(lease relay.Lease, setup relay.Setup) (*login, error) {
 	server := lease.Server()
-	profile, err := s.prepare(server, settings)
+	profile, err := s.prepare(server, setup)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +197,7 @@ func (s *session) open(lease relay.Lease, settings []pgwire.Param) (*login, erro
 	}
 	s.at(pointConfirmed)
 	s.follow()
-	if err := downstream.Welcome(s.client, server.Params(), &key, s.notices); err != nil {
+	if err := downstream.Welcome(s.client, profile.Shown(server.Params()), &key, s.notices); err != nil {
 		s.server.keys.remove(s, key.PID)
 		s.close(relay.Result{End: relay.End{Reason: relay.ClientClosed}})
 		return nil, errAbandoned
@@ -215,16 +222,13 @@ var errAbandoned = errors.New("client left during login")
 
 // prepare makes the server connection the client's: its start-up settings, then the map's (W13, W51).
 // A walsender has been given them at its login, and may know no SQL.
-func (s *session) prepare(server *relay.Server, settings []pgwire.Param) (*relay.Profile, error) {
+func (s *session) prepare(server *relay.Server, setup relay.Setup) (*relay.Profile, error) {
 	if s.decided.Load().request.Replication {
-		return &relay.Profile{}, nil
-	}
-	for _, p := range s.decided.Load().grant.Session.Settings {
-		settings = append(settings, pgwire.Param(p))
+		return relay.NewProfile(setup), nil
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.server.cfg.SetupTimeout)
 	defer cancel()
-	profile, reply, err := server.Adopt(ctx, settings)
+	profile, reply, err := server.Adopt(ctx, setup)
 	if err != nil {
 		return nil, &refusal{code: pgwire.ConnectionFailure, reason: "upstream_closed", public: "server connection lost", cause: err}
 	}

@@ -66,6 +66,7 @@ func (s *Session) request(b []byte) error {
 					return err
 				}
 			}
+			now = time.Now() // the wait is no part of the statement
 		default:
 			held, want, err := s.forward(server, b, now)
 			if err != nil {
@@ -167,8 +168,11 @@ func (s *Session) plan(server *Server, b []byte) (held, want int, err error) {
 // need is how many bytes of a message must be there before it is accounted for.
 func (s *Session) need(typ byte, b []byte, total int) int {
 	if s.cfg.Mode == SessionMode {
-		if typ == pgwire.MsgDescribe {
+		switch {
+		case typ == pgwire.MsgDescribe:
 			return min(total, headerSize+1)
+		case s.cfg.Profile.guarded() && (typ == pgwire.MsgQuery || typ == pgwire.MsgParse):
+			return min(total, inspectLimit)
 		}
 		return headerSize
 	}
@@ -203,11 +207,19 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 	switch typ {
 	case pgwire.MsgQuery, pgwire.MsgFunctionCall, pgwire.MsgExecute:
 		s.statements.Add(1)
+		s.clocks.ran = true
 	}
 	s.counters.asked(typ)
 	if s.cfg.Mode == SessionMode {
 		if typ == pgwire.MsgParse {
 			s.counters.serverParses.Add(1)
+		}
+		switch {
+		case !s.cfg.Profile.guarded():
+		case typ == pgwire.MsgQuery:
+			return s.guardQuery(server, msg, total)
+		case typ == pgwire.MsgParse:
+			return s.guardParse(server, msg, total)
 		}
 		return s.pass(server, msg)
 	}

@@ -11,7 +11,10 @@ type clocks struct {
 	lastActive atomic.Int64 // the client last sent, or was last answered
 	inTx       atomic.Int64 // a transaction is open and waits for the client
 	statement  atomic.Int64 // the oldest unanswered request was forwarded
+	running    atomic.Int64 // the first statement was forwarded that no ReadyForQuery has ended
 	batch      atomic.Int64 // extended messages were sent and no Sync yet
+
+	ran bool // a statement is being forwarded; owned by the client's half
 }
 
 // epoch is when the process began, with its reading of the monotonic clock.
@@ -28,6 +31,10 @@ func (c *clocks) asked(l *ledger, now int64) {
 	c.inTx.Store(0)
 	setOnce(&c.batch, l.open, now)
 	setOnce(&c.statement, !l.fifo.empty(), now)
+	if c.ran && c.running.Load() == 0 {
+		c.running.Store(now)
+	}
+	c.ran = false
 }
 
 // setOnce starts a clock that is not running, or stops it.
@@ -44,6 +51,10 @@ func setOnce(clock *atomic.Int64, on bool, now int64) {
 func (c *clocks) ready(l *ledger, status byte) {
 	now := clockNow()
 	c.lastActive.Store(now)
+	c.running.Store(0)
+	if l.runs() {
+		c.running.Store(now)
+	}
 	if !l.fifo.empty() {
 		c.statement.Store(now)
 		return
@@ -59,6 +70,7 @@ type Clocks struct {
 	LastActive        time.Time // the client last sent, or was last answered
 	IdleInTransaction time.Time // a transaction is open and waits for the client
 	Statement         time.Time // the oldest unanswered request was forwarded
+	Running           time.Time // the first statement was forwarded that no ReadyForQuery has ended
 	OpenBatch         time.Time // extended messages were sent and no Sync yet
 	Idle              bool      // nothing at all is going on
 }
@@ -70,6 +82,7 @@ func (s *Session) Clocks() Clocks {
 		IdleInTransaction: clockTime(&s.clocks.inTx),
 		Statement:         clockTime(&s.clocks.statement),
 		OpenBatch:         clockTime(&s.clocks.batch),
+		Running:           clockTime(&s.clocks.running),
 	}
 	c.Idle = c.IdleInTransaction.IsZero() && c.Statement.IsZero() && c.OpenBatch.IsZero()
 	return c

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"strings"
+
 	"github.com/pgsignet/pgsignet/pgwire"
 )
 
@@ -119,19 +121,41 @@ func (s *Session) replay(server *Server) {
 		return
 	}
 	sql := server.replaySQL(s)
+	server.suspect = false
 	if len(sql) == 0 {
 		return
 	}
-	server.applied = s.static
+	server.applied, server.tokenOf = s.static, nil
+	if s.cfg.Profile.token != nil {
+		server.tokenOf = s.cfg.Profile
+	}
+	if s.cfg.Mode == SessionMode {
+		s.replayExtended(server, string(sql))
+		return
+	}
 	server.prepared.unnamed = nil // a Query ends it
 	server.ledger.sent(pgwire.MsgQuery, 0, fromBroker, &note{mustSucceed: true})
 	s.box.put(pgwire.AppendQuery(s.box.room(), string(sql)))
 }
 
+// replayExtended sends a replay, which in session mode is one statement, under a name of its own: the
+// client's unnamed statement, which a Query would end, is not the broker's to forget.
+func (s *Session) replayExtended(server *Server, sql string) {
+	n, name := &note{mustSucceed: true}, server.unusedName()
+	out := pgwire.AppendParse(s.box.room(), name, sql, nil)
+	out = appendMessage(out, pgwire.MsgBind, []byte("\x00"+name+"\x00\x00\x00\x00\x00\x00\x00"))
+	out = appendMessage(out, pgwire.MsgExecute, []byte{0, 0, 0, 0, 0})
+	out = pgwire.AppendClose(out, 'S', name)
+	s.box.put(pgwire.AppendEmpty(out, pgwire.MsgSync))
+	for _, typ := range []byte{pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgExecute, pgwire.MsgClose, pgwire.MsgSync} {
+		server.ledger.sent(typ, 0, fromBroker, n)
+	}
+}
+
 // learn notes the value of a parameter that the client is about to read, and says no when it knows
-// that value already.
-func (s *Session) learn(name, value string) bool {
-	if seen, ok := s.seen.get(name); ok && seen == value && s.cfg.Mode == TransactionMode {
+// that value already and has not asked for it itself.
+func (s *Session) learn(name, value string, asked bool) bool {
+	if seen, ok := s.seen.get(name); ok && seen == value && (s.cfg.Mode == TransactionMode || !asked) {
 		return false
 	}
 	s.seen.set(name, value)
@@ -146,8 +170,8 @@ func (s *Session) settled(server *Server) {
 	}
 	for _, name := range replayable {
 		now, ok := server.params.get(name)
-		if !ok {
-			continue
+		if !ok || s.cfg.Profile.fixed[strings.ToLower(name)] {
+			continue // the map's value is put back
 		}
 		base, _ := server.base.get(name)
 		want, wanted := s.wanted.get(name)
@@ -158,7 +182,7 @@ func (s *Session) settled(server *Server) {
 		case server.resetSeen && now == base:
 			s.wanted.remove(name)
 		case wanted && now != want, !wanted && now != base:
-			s.wanted.set(name, now)
+			s.wanted.set(name, s.cfg.Profile.stamped(name, now))
 		}
 	}
 	if server.resetSeen {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -181,9 +182,11 @@ func (s *Session) tagged(server *Server, tag string, seq uint64) {
 	case "ROLLBACK":
 		server.unpins, s.pending = 0, s.pending[:0]
 	case "RESET":
-		server.applied, server.resetSeen = nil, true
+		server.forgetSettings()
+		server.resetSeen = true
 	case "DISCARD ALL":
-		server.applied, server.resetSeen, server.dirty = nil, true, false
+		server.forgetSettings()
+		server.resetSeen, server.dirty = true, false
 		s.forgetBefore(server, seq)
 	case "DEALLOCATE ALL":
 		s.forgetBefore(server, seq)
@@ -199,11 +202,20 @@ func (s *Session) committed(server *Server) {
 		if _, _, reported := server.params.fold(set.name); reported {
 			continue // its value came in a ParameterStatus
 		}
-		s.static = s.static.with(set)
+		switch {
+		case set.name == tokenSetting:
+			server.tokenOf = nil
+			continue
+		case !s.cfg.Profile.fixed[set.name] && !strings.HasPrefix(set.name, ownPrefix):
+			s.static = s.static.with(set)
+		}
 		server.applied = server.applied.with(set)
 	}
 	s.pending = s.pending[:0]
 }
+
+// forgetSettings notes that every setting that was applied may be gone. Called with mu.
+func (s *Server) forgetSettings() { s.applied, s.tokenOf = nil, nil }
 
 // forgetBefore forgets the names that were prepared before a request.
 func (s *Session) forgetBefore(server *Server, seq uint64) {

@@ -86,8 +86,7 @@ func (s *Server) message(typ byte, body []byte, whole bool) (v verdict, err erro
 		v.forward = s.forClient()
 		return v, nil
 	case pgwire.MsgParameterStatus:
-		v.forward, err = s.parameter(body, whole)
-		return v, err
+		return s.parameter(body, whole)
 	case pgwire.MsgNotification:
 		v.forward, err = s.notification()
 		return v, err
@@ -200,12 +199,12 @@ func (s *Server) forClient() bool {
 	return !ok || head.origin == fromClient
 }
 
-// parameter records a ParameterStatus and says whether the client gets it: when it holds the
-// connection, and knows another value (W46, W48).
-func (s *Server) parameter(body []byte, whole bool) (bool, error) {
+// parameter records a ParameterStatus and says what the client gets of it: the value as it is to see
+// it, when it holds the connection and knows another (W46, W48).
+func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 	name, value, ok := cutParameter(body)
 	if !ok || !whole {
-		return false, fmt.Errorf("%w: ParameterStatus of %d bytes", errUnexpected, len(body))
+		return v, fmt.Errorf("%w: ParameterStatus of %d bytes", errUnexpected, len(body))
 	}
 	if old, known := s.params.get(name); known && old != value && s.changesPart(name) {
 		s.notice(Event{Kind: Demoted})
@@ -216,9 +215,15 @@ func (s *Server) parameter(body []byte, whole bool) (bool, error) {
 	}
 	s.changed = true
 	if s.session == nil {
-		return false, nil
+		return v, nil
 	}
-	return s.session.learn(name, value), nil
+	s.readOnlyLost(name, value)
+	shown := s.session.cfg.Profile.shown(name, value)
+	v.forward = s.session.learn(name, shown, s.forClient())
+	if v.forward && shown != value {
+		v.instead = pgwire.AppendParameterStatus(nil, name, shown)
+	}
+	return v, nil
 }
 
 // changesPart says whether a parameter that has changed makes the server another one to whoever

@@ -32,6 +32,7 @@ type note struct {
 
 	refusal *pgwire.Error // action refused: what the client reads
 
+	lifts       bool // it resets a read-only session, which a request behind it sets again
 	mustSucceed bool // a replay: without it the requests behind it would run with wrong settings
 	failed      bool // the server has answered with an error
 	undone      bool // undo was called
@@ -164,7 +165,8 @@ func (s *Server) endReset() error {
 	}
 	s.lease, s.resetNote, s.phase = Lease{}, nil, phaseIdle
 	s.unpin(s.pins)
-	s.unpins, s.dirty, s.applied, s.resetSeen = 0, false, nil, false
+	s.unpins, s.dirty, s.resetSeen = 0, false, false
+	s.forgetSettings()
 	s.prepared.clear()
 	held := s.cancels > 0
 	if held {

@@ -42,6 +42,9 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 	if end < 0 {
 		return s.pass(server, msg) // malformed: the server's to say
 	}
+	if refused, err := s.refuseParse(server, msg, total); refused || err != nil {
+		return err
+	}
 	name, tail := body[:end], body[end+1:]
 	switch {
 	case len(msg) < total:
@@ -302,6 +305,9 @@ func (s *Session) query(server *Server, msg []byte, total int) error {
 	}
 	text := string(bytes.TrimSuffix(msg[headerSize:], []byte{0}))
 	effects := sqllex.Classify(text)
+	if refusal := s.forbid(server, &effects, s.lone(server, &effects), func() string { return text }); refusal != nil {
+		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)
+	}
 	if effects.Has(sqllex.Deallocate) && effects.Statements == 1 {
 		if old, ok := s.names[effects.Name]; ok {
 			return s.queryDeallocate(server, effects.Name, old.st)
@@ -311,13 +317,24 @@ func (s *Session) query(server *Server, msg []byte, total int) error {
 	if refusal != nil {
 		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)
 	}
+	lifts := s.cfg.Profile.readOnly && effects.Has(resets)
+	if lifts {
+		n.lifts = true
+	}
 	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, n)
 	s.box.add(msg)
+	if lifts {
+		s.readOnlyAgain(server)
+	}
 	return nil
 }
 
 // queryHuge relays a Query that is too long to be looked at.
 func (s *Session) queryHuge(server *Server, msg []byte) error {
+	if s.cfg.Profile.readOnly {
+		return s.refuseOnServer(server, pgwire.MsgQuery, errTooLong)
+	}
+	server.suspect = true
 	if !server.mayPin(pinHuge) {
 		return errTooManyPins(pgwire.Fatal)
 	}

@@ -87,6 +87,8 @@ type Server struct {
 	// State that a client has left on the connection, in transaction mode.
 	base      paramSet     // reported parameters as a fresh login has them
 	applied   *settingSet  // of settings that are not reported
+	tokenOf   *Profile     // whose pgsignet.token it has; nil: nobody's
+	suspect   bool         // what a map has set may have been set otherwise
 	resetSeen bool         // the client has reset settings since the last boundary
 	changed   bool         // a parameter was reported since the last boundary
 	pins      sqllex.Flags // why it stays with its client

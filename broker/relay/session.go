@@ -108,7 +108,7 @@ func New(cfg Config) *Session {
 	}
 	s.wanted.load(s.cfg.Profile.wanted.params)
 	s.static = s.cfg.Profile.static
-	s.seen.load(cfg.Server.Params())
+	s.seen.load(s.cfg.Profile.Shown(cfg.Server.Params()))
 	s.out.conn = cfg.Client
 	s.in.conn = cfg.Client
 	s.ctx, s.stop = context.WithCancelCause(context.Background())

@@ -1,19 +1,12 @@
 package relay
 
 import (
-	"context"
+	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
-
-// Profile is what a session's start-up has set: what must hold on every server connection that
-// serves it.
-type Profile struct {
-	wanted paramSet // reported parameters, with the values that the server reported for them
-	static *settingSet
-}
 
 // settingSet is a set of settings that servers do not report, in the order in which they apply. It
 // never changes; two with the same key are the same.
@@ -27,6 +20,8 @@ type setting struct {
 	name  string // lower case
 	value string
 	sql   string // when not empty, the statement that sets it
+	reset bool   // its default
+	max   string // when not empty, the longest duration it may have, in milliseconds
 }
 
 // replayable are the parameters that servers report and clients can set. The others that are
@@ -47,16 +42,28 @@ func (s *settingSet) with(add setting) *settingSet {
 		for _, old := range s.list {
 			if old.name != add.name {
 				next.list = append(next.list, old)
+			} else if add.max == "" {
+				add.max = old.max
 			}
 		}
 	}
 	next.list = append(next.list, add)
 	var key strings.Builder
 	for _, e := range next.list {
-		key.WriteString(e.name + "\x00" + e.value + "\x00" + e.sql + "\x00")
+		key.WriteString(e.name + "\x00" + e.value + "\x00" + e.sql + "\x00" + e.max + "\x00")
 	}
 	next.key = key.String()
 	return next
+}
+
+// capped returns the set with a limit in milliseconds to one setting, whatever its value.
+func (s *settingSet) capped(name, max string) *settingSet {
+	set, ok := s.get(name)
+	if !ok {
+		set = setting{name: name, reset: true}
+	}
+	set.max = max
+	return s.with(set)
 }
 
 func (s *settingSet) same(o *settingSet) bool {
@@ -79,41 +86,6 @@ func (s *settingSet) get(name string) (setting, bool) {
 		}
 	}
 	return setting{}, false
-}
-
-// Adopt makes an idle connection that nobody holds fit for a new session: what an earlier session
-// has left goes back to its default, then settings apply in their order. The reply's Error is the
-// server's, and then nothing has changed. An error of Adopt's own means that the connection cannot
-// be used.
-func (s *Server) Adopt(ctx context.Context, settings []pgwire.Param) (*Profile, *Reply, error) {
-	p := &Profile{}
-	for _, set := range settings {
-		if !s.reports(set.Name) {
-			p.static = p.static.with(setting{name: strings.ToLower(set.Name), value: set.Value})
-		}
-	}
-	s.mu.Lock()
-	sql := s.cleanSQL(nil, p.static)
-	s.mu.Unlock()
-	for _, set := range settings {
-		sql = appendSetConfig(sql, set.Name, quoteLiteral(set.Value))
-	}
-	reply := &Reply{Status: 'I'}
-	if len(sql) > 0 {
-		var err error
-		if reply, err = s.Exec(ctx, string(sql)); err != nil || reply.Error != nil {
-			return nil, reply, err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.applied = p.static
-	for _, set := range settings {
-		if name, value, ok := s.params.fold(set.Name); ok && isReplayable(name) {
-			p.wanted.set(name, value)
-		}
-	}
-	return p, reply, nil
 }
 
 // reports says whether the server reports that parameter.
@@ -167,27 +139,30 @@ func (s *Server) replaySQL(c *Session) []byte {
 			sql = appendSetConfig(sql, name, "NULL")
 		}
 	}
-	if c.static.same(s.applied) {
-		return sql
+	if c.static.same(s.applied) && !s.suspect {
+		return s.tokenSQL(sql, c.cfg.Profile)
 	}
 	sql = s.resetRest(sql, c.static)
-	var statements []byte
+	var statements [][]byte
 	if c.static != nil {
 		for _, set := range c.static.list {
-			if old, ok := s.applied.get(set.name); ok && old == set {
-				continue
+			old, ok := s.applied.get(set.name)
+			switch {
+			case ok && old == set && !(s.suspect && c.cfg.Profile.fixed[set.name]):
+			case set.sql != "":
+				statements = append(statements, []byte(set.sql))
+				if set.max != "" {
+					statements = append(statements, appendSetting(nil, set))
+				}
+			default:
+				sql = appendSetting(sql, set)
 			}
-			if set.sql != "" {
-				statements = append(append(statements, ';'), set.sql...)
-				continue
-			}
-			sql = appendSetConfig(sql, set.name, quoteLiteral(set.value))
 		}
 	}
-	if len(sql) == 0 && len(statements) > 0 {
-		statements = statements[1:]
+	if sql = s.tokenSQL(sql, c.cfg.Profile); len(sql) > 0 {
+		statements = append([][]byte{sql}, statements...)
 	}
-	return append(sql, statements...)
+	return bytes.Join(statements, []byte(";"))
 }
 
 // tell returns the ParameterStatus messages that the client needs so that it knows the connection
@@ -205,12 +180,31 @@ func (s *Server) tell(c *Session) []byte {
 				value = base
 			}
 		}
+		value = c.cfg.Profile.shown(p.Name, value)
 		if seen, ok := c.seen.get(p.Name); !ok || seen != value {
 			c.seen.set(p.Name, value)
 			out = pgwire.AppendParameterStatus(out, p.Name, value)
 		}
 	}
 	return out
+}
+
+// appendSetting appends a setting's value, unless a statement of its own has set it, and its cap.
+func appendSetting(sql []byte, set setting) []byte {
+	switch {
+	case set.sql != "":
+	case set.reset:
+		sql = appendSetConfig(sql, set.name, "NULL")
+	default:
+		sql = appendSetConfig(sql, set.name, quoteLiteral(set.value))
+	}
+	if set.max == "" {
+		return sql
+	}
+	now := "pg_catalog.current_setting(" + quoteLiteral(set.name) + ")"
+	asInterval := now + "::pg_catalog.interval"
+	return appendSetConfig(sql, set.name, "CASE WHEN "+asInterval+" OPERATOR(pg_catalog.>) '0'::pg_catalog.interval AND "+
+		asInterval+" OPERATOR(pg_catalog.<) '"+set.max+" milliseconds'::pg_catalog.interval THEN "+now+" ELSE '"+set.max+"' END")
 }
 
 // appendSetConfig appends one more column to a SELECT of set_config calls (W49). value is a literal,

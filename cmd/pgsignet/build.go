@@ -14,6 +14,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/downstream"
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/broker/stamp"
 	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/policy"
 )
@@ -73,13 +74,24 @@ func newSnapshot(cfg *config.Config, trail func() *audit.Log, prev *broker.Snaps
 		Policy: rules, SHA256: cfg.SHA256, Catalog: catalog(cfg),
 		Trust:     make(map[string]*trust.Snapshot),
 		Upstreams: make(map[string]*broker.Upstream),
+
+		IdentityKeys: make(map[string]*stamp.Key),
 	}
+	var errs []error
 	for _, d := range cfg.Databases {
 		if d.Name != "*" {
 			s.Databases = append(s.Databases, d.Name)
 		}
+		if d.IdentityKey == "" {
+			continue
+		}
+		key, err := loadIdentityKey(d.IdentityKey)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("database %q: %w", d.Name, err))
+			continue
+		}
+		s.IdentityKeys[d.Name] = key
 	}
-	var errs []error
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
 		var before *trust.Snapshot

@@ -100,6 +100,7 @@ func commands() []*cobra.Command {
 		newHealthcheckCommand(),
 		newImportCommand(),
 		newServeCommand(),
+		newSQLCommand(),
 		newTestCommand(),
 		newVersionCommand(),
 	}

@@ -27,6 +27,7 @@ type Options struct {
 	Listener string // further attributes of the listener
 	Upstream string // further attributes of the upstream
 	Pool     string // attributes of the pool block
+	Database string // further attributes of database orders
 	Audit    string // further attributes of the audit block
 	Admin    string // attributes of the admin block; default: no HTTP
 	Top      string // further top-level blocks
@@ -74,7 +75,10 @@ upstream "pg" {
     {{.Pool}}
   }
 }
-database "orders" { upstream = "pg" }
+database "orders" {
+  upstream = "pg"
+  {{.Database}}
+}
 database "stock" { upstream = "pg" }
 {{.Rules}}
 audit {
