@@ -28,6 +28,9 @@ func (s *Server) Apply(next *Snapshot) (ended int, err error) {
 			return 0, fmt.Errorf("listener %q has no certificates", d.name)
 		}
 	}
+	if err := next.CheckSeparation(); err != nil {
+		return 0, err
+	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.snapshot.Store(next)

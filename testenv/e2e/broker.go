@@ -23,16 +23,18 @@ import (
 // Options say how a broker's configuration differs from the plain one: one listener, one upstream,
 // databases orders and stock.
 type Options struct {
-	Rules    string // map, deny and test blocks
-	Listener string // further attributes of the listener
-	Upstream string // further attributes of the upstream
-	Pool     string // attributes of the pool block
-	Database string // further attributes of database orders
-	Audit    string // further attributes of the audit block
-	Admin    string // attributes of the admin block; default: no HTTP
-	Top      string // further top-level blocks
-	Host     string // of PostgreSQL, host:port; default: the shared server
-	Drain    string // shutdown.drain_timeout; default 5s
+	Rules    string   // map, deny and test blocks
+	Listener string   // further attributes of the listener
+	Upstream string   // further attributes of the upstream
+	Pool     string   // attributes of the pool block
+	Database string   // further attributes of database orders
+	Audit    string   // further attributes of the audit block
+	Admin    string   // attributes of the admin block; default: no HTTP
+	Top      string   // further top-level blocks
+	Host     string   // of PostgreSQL, host:port; default: the shared server
+	Hosts    []string // several of them, instead of Host
+	Login    string   // the upstream's credential block; default: "certificate" with the broker's
+	Drain    string   // shutdown.drain_timeout; default 5s
 	Files    map[string]string
 	Server   *pki.Leaf // the listener's certificate; default: one for localhost
 	ClientCA *pki.CA   // default: World.Clients
@@ -54,6 +56,11 @@ type Broker struct {
 	exit  error
 }
 
+const certificateLogin = `credential "certificate" {
+    cert_file = "broker.crt"
+    key_file  = "broker.key"
+  }`
+
 var configTemplate = template.Must(template.New("").Parse(`
 node = "test"
 listener "main" {
@@ -64,13 +71,10 @@ listener "main" {
   {{.Listener}}
 }
 upstream "pg" {
-  hosts   = ["{{.Host}}"]
+  hosts   = [{{range .Hosts}}"{{.}}", {{end}}]
   ca_file = "servers-ca.crt"
   {{.Upstream}}
-  credential "certificate" {
-    cert_file = "broker.crt"
-    key_file  = "broker.key"
-  }
+  {{.Login}}
   pool {
     {{.Pool}}
   }
@@ -100,6 +104,12 @@ func (w *World) WriteConfig(t testing.TB, o Options) string {
 	dir := t.TempDir()
 	if o.Host == "" {
 		o.Host = w.PG.Addr()
+	}
+	if o.Hosts == nil {
+		o.Hosts = []string{o.Host}
+	}
+	if o.Login == "" {
+		o.Login = certificateLogin
 	}
 	if o.Drain == "" {
 		o.Drain = "5s"
