@@ -44,6 +44,14 @@ var workloads = []workload{
 	}, func(n int) policy.Request {
 		return login(named("alice@example.com"), fmt.Sprintf("app%d_alice", n-1))
 	}},
+	{"same certificates", func(i int) policy.Rule {
+		return grants(fmt.Sprint(i), []policy.Condition{
+			{Field: policy.FieldIssuer, Values: []string{"CN=Clients CA"}},
+			{Field: policy.FieldOU, Values: []string{"Operations"}},
+		}, fmt.Sprintf("app%d_rw", i), fmt.Sprintf("app%d_ro", i))
+	}, func(n int) policy.Request {
+		return login(&identity.Identity{Issuer: "CN=Clients CA", OU: []string{"Operations"}}, fmt.Sprintf("app%d_ro", n-1))
+	}},
 }
 
 // policyOf compiles n maps of a workload, and as many denies of other certificates.

@@ -43,6 +43,7 @@ func compile(c Config) (*Policy, []Finding) {
 	k.policy.oids = slices.Compact(k.policy.oids)
 	k.policy.denies.index = newIndex(k.policy.denies.rules)
 	k.policy.maps.index = newIndex(k.policy.maps.rules)
+	k.policy.maps.users = newHints(k.policy.maps.rules)
 	k.lint()
 	slices.SortStableFunc(k.findings, func(a, b Finding) int { return a.Index - b.Index })
 	return k.policy, k.findings

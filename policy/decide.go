@@ -164,6 +164,9 @@ func (d *decision) maps(t *trace) (*Grant, *Denied) {
 		if !ok {
 			return nil, d.refusal(best, bestRule)
 		}
+		if t == nil && best.reason() >= reasonUser && !set.users.mayName(i, d.r.User) {
+			continue // it neither grants nor comes further than another map has
+		}
 		rule := &set.rules[i]
 		o, role := d.try(rule)
 		var g *Grant

@@ -1,18 +1,27 @@
 package policy
 
-// reason ranks how far a map came: 0 no_map, 1 role_name, 2 user, 3 database.
-func (o outcome) reason() int {
+// reason ranks how far a map came.
+type reason uint8
+
+const (
+	reasonMap reason = iota
+	reasonRole
+	reasonUser
+	reasonDatabase
+)
+
+func (o outcome) reason() reason {
 	switch o.step {
 	case atCaptures:
 		if o.cause == causeLong {
-			return 1
+			return reasonRole
 		}
 	case atUser:
-		return 2
+		return reasonUser
 	case atDatabase, atReplication:
-		return 3
+		return reasonDatabase
 	}
-	return 0
+	return reasonMap
 }
 
 // failed describes an expression that failed at run time.
@@ -26,11 +35,11 @@ func (o outcome) failed() string {
 // refusal is the answer when no map grants.
 func (d *decision) refusal(best outcome, rule *rule) *Denied {
 	switch best.reason() {
-	case 1:
+	case reasonRole:
 		return ErrRoleName.with(&rule.ref, best.cause.String())
-	case 2:
+	case reasonUser:
 		return ErrUser.with(&rule.ref, "")
-	case 3:
+	case reasonDatabase:
 		cause := ""
 		if best.step == atReplication {
 			cause = "the map does not let replication connections in"

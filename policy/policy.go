@@ -27,6 +27,7 @@ type Policy struct {
 type ruleSet struct {
 	rules []rule
 	index index
+	users hints // of maps
 }
 
 // rule is a Rule with its matchers compiled.
