@@ -23,8 +23,8 @@ func (s *session) at(point string) {
 	}
 }
 
-// follow lets the session end with its certificate, tells the client if that is soon, and metrics of
-// the certificate.
+// follow lets the session end with its certificate, tells the client if that is soon, and counts what
+// a stricter setting would have refused.
 func (s *session) follow() {
 	verified := s.verified.Load()
 	s.watchExpiry(verified.NotAfter)
@@ -32,7 +32,7 @@ func (s *session) follow() {
 	if notice := s.expiryNotice(verified.NotAfter, now); notice != nil {
 		s.notices = append(s.notices, notice)
 	}
-	if tell := s.server.cfg.Accepted; tell != nil {
-		tell(Accepted{Listener: s.door.name, Remaining: verified.NotAfter.Sub(now), Tolerated: verified.Tolerated()})
+	for _, r := range verified.Tolerated() {
+		s.server.metrics.Tolerated(s.door.name, string(r))
 	}
 }

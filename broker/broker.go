@@ -38,17 +38,6 @@ type Config struct {
 	Log          *zap.Logger
 	DrainTimeout time.Duration // how long Serve waits for sessions once it is told to stop
 	SetupTimeout time.Duration // for the broker's own statements on a server connection
-
-	// Accepted, unless nil, is told of every certificate that logged in, for metrics (T51). It must
-	// return at once and is called from many sessions at a time.
-	Accepted func(Accepted)
-}
-
-// Accepted is what metrics count of a certificate that logged in.
-type Accepted struct {
-	Listener  string
-	Remaining time.Duration  // until the certificate's chain ends
-	Tolerated []trust.Reason // what a stricter setting would have refused it for (T57, T61)
 }
 
 // Listener is one door that clients come in by.

@@ -24,6 +24,7 @@ type Metrics struct {
 	connect *prometheus.HistogramVec
 	failed  *prometheus.CounterVec
 	remains prometheus.Histogram
+	lax     *prometheus.CounterVec
 
 	reasons bounded // of denied
 	ending  bounded // of ends
@@ -47,6 +48,7 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 		failed:   counter("upstream_connect_errors_total", "Server connections that could not be made, by upstream.", "upstream"),
 		acquire:  histogram("pool_acquire_seconds", "Time until a session had a server connection, by upstream.", waits, "upstream"),
 		connect:  histogram("upstream_connect_seconds", "Time to dial and log in to a server, by upstream.", waits, "upstream"),
+		lax:      counter("logins_tolerated_total", "Logins that crl_policy or ocsp let in without a current answer, by listener and what a strict setting would say.", "listener", "reason"),
 		remains: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "client_certificate_expiration_seconds", Buckets: lifetimes,
 			Help: "Remaining life of client certificates at login.",
@@ -60,7 +62,7 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.acquire, m.connect, m.remains,
+		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.acquire, m.connect, m.remains, m.lax,
 		&scrape{gauges: gauges},
 	)
 	return m
@@ -82,6 +84,10 @@ func (m *Metrics) LoggedIn(rule string, remaining time.Duration) {
 	m.logins.WithLabelValues(rule).Inc()
 	m.remains.Observe(remaining.Seconds())
 }
+
+// Tolerated counts a login that was let in although a strict setting would have refused it for reason
+// (T57, T61).
+func (m *Metrics) Tolerated(listener, reason string) { m.lax.WithLabelValues(listener, reason).Inc() }
 
 // Denied counts a refused login.
 func (m *Metrics) Denied(reason string) { m.denied.WithLabelValues(m.reasons.word(reason)).Inc() }

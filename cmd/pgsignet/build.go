@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
@@ -63,16 +62,18 @@ func brokerListener(l *config.Listener) broker.Listener {
 	}
 }
 
-// newSnapshot builds all that a reload replaces. Every error is reported, not just the first.
-// trail returns the audit that mints are recorded in, once a login needs it.
-func newSnapshot(cfg *config.Config, trail func() *audit.Log, prev *broker.Snapshot) (*broker.Snapshot, error) {
+// newSnapshot builds all that a reload replaces, around what the listeners shall trust. Every error is
+// reported, not just the first. trail returns the audit that mints are recorded in, once a login
+// needs it.
+func newSnapshot(cfg *config.Config, trusted map[string]*trust.Snapshot, trail func() *audit.Log, prev *broker.Snapshot) (*broker.Snapshot, error) {
 	rules, err := compilePolicy(cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &broker.Snapshot{
 		Policy: rules, SHA256: cfg.SHA256, Catalog: catalog(cfg),
-		Trust:     make(map[string]*trust.Snapshot),
+		Trust:     trusted,
+		Expiry:    make(map[string]broker.Expiry),
 		Upstreams: make(map[string]*broker.Upstream),
 
 		IdentityKeys: make(map[string]*stamp.Key),
@@ -94,16 +95,7 @@ func newSnapshot(cfg *config.Config, trail func() *audit.Log, prev *broker.Snaps
 	}
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
-		var before *trust.Snapshot
-		if prev != nil {
-			before = prev.Trust[l.Name]
-		}
-		t, err := trust.Load(trustConfig(l, rules.OIDs()), time.Now(), before)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("listener %q: %w", l.Name, err))
-			continue
-		}
-		s.Trust[l.Name] = t
+		s.Expiry[l.Name] = broker.Expiry{End: l.OnExpiry, Notice: l.ExpiryNotice}
 	}
 	for i := range cfg.Upstreams {
 		u, err := brokerUpstream(&cfg.Upstreams[i], trail, prev)

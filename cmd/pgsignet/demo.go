@@ -138,7 +138,8 @@ func (d *demo) startBroker(ctx context.Context) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	cfg, problems := config.Source{Paths: []string{path}}.Load()
+	load := config.Source{Paths: []string{path}}.Load
+	cfg, problems := load()
 	if problems.HasErrors() {
 		var b bytes.Buffer
 		problems.WriteText(&b, 100, false)
@@ -153,7 +154,7 @@ func (d *demo) startBroker(ctx context.Context) error {
 	listening := make(chan string, 1)
 	go func() {
 		defer log.Close()
-		d.stopped <- serve(ctx, cfg, log, func(s *broker.Server) { listening <- s.Addr("main").String() })
+		d.stopped <- serve(ctx, cfg, load, log, func(s *broker.Server) { listening <- s.Addr("main").String() })
 	}()
 	select {
 	case addr := <-listening:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,25 +25,28 @@ func newServeCommand() *cobra.Command {
 		Short: "Run the broker",
 		Long: `Serve runs the broker until it is told to stop. SIGTERM and SIGINT stop accepting and
 let every session come to its transaction boundary, for at most shutdown.drain_timeout;
-a second signal ends them at once.
+a second signal ends them at once. SIGHUP reads the configuration anew; certificates, keys,
+CAs and CRLs are also followed as their files change. SIGQUIT writes the stacks of all
+goroutines to standard error.
 
 Status 0: stopped as told; 78: the configuration is not valid, nothing was started.`,
 		Args: cobra.NoArgs,
 	}
 	flags := addConfigFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := loadForServe(flags, cmd.ErrOrStderr())
+		load := flags.source().Load
+		cfg, err := loadForServe(load, cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		return serve(cmd.Context(), cfg, cmd.ErrOrStderr(), nil)
+		return serve(cmd.Context(), cfg, load, cmd.ErrOrStderr(), nil)
 	}
 	return cmd
 }
 
 // loadForServe reads the configuration and prints what is wrong with it. Errors end in status 78.
-func loadForServe(flags *configFlags, stderr io.Writer) (*config.Config, error) {
-	cfg, problems := flags.source().Load()
+func loadForServe(load func() (*config.Config, *config.Problems), stderr io.Writer) (*config.Config, error) {
+	cfg, problems := load()
 	width, color := terminal(stderr)
 	if err := problems.WriteText(stderr, width, color); err != nil {
 		return nil, err
@@ -53,13 +57,24 @@ func loadForServe(flags *configFlags, stderr io.Writer) (*config.Config, error) 
 	return cfg, nil
 }
 
-// serve runs a broker until a signal or ctx stops it. started, unless nil, is called once clients
-// can connect.
-func serve(ctx context.Context, cfg *config.Config, stderr io.Writer, started func(*broker.Server)) error {
+// serve runs a broker until a signal or ctx stops it. load reads the configuration anew for a reload;
+// started, unless nil, is called once clients can connect.
+func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config, *config.Problems), stderr io.Writer, started func(*broker.Server)) error {
+	stderr = zapcore.Lock(zapcore.AddSync(stderr))
 	log := newLogger(cfg, stderr)
 	defer log.Sync()
+	signals := workSignals()
+	defer signal.Stop(signals)
+	var background sync.WaitGroup
+	defer background.Wait()
+	backgroundCtx, stopBackground := context.WithCancel(context.Background())
+	defer stopBackground()
+	sources, err := newTrustSources(backgroundCtx, &background, cfg, log)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
 	var trail *audit.Log // opened once nothing else can be wrong
-	first, err := newSnapshot(cfg, func() *audit.Log { return trail }, nil)
+	first, err := newSnapshot(cfg, sources.current(), func() *audit.Log { return trail }, nil)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
@@ -86,6 +101,13 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer, started fu
 	defer endpoint.close()
 	soft, hard, stop := stopSignals(ctx, log)
 	defer stop()
+	r := &reloader{load: load, trust: sources, trail: trail, log: log, server: server, cfg: cfg}
+	r.started()
+	background.Go(func() { sources.run(backgroundCtx) })
+	background.Go(func() { r.run(backgroundCtx) })
+	background.Go(func() {
+		handleSignals(backgroundCtx, signals, log, stderr, func() { _ = r.Reload(causeSignal) }) // it has been logged
+	})
 	for _, l := range cfg.Listeners {
 		log.Info("listening", zap.String("listener", l.Name), zap.Stringer("address", server.Addr(l.Name)))
 	}
@@ -93,6 +115,8 @@ func serve(ctx context.Context, cfg *config.Config, stderr io.Writer, started fu
 		started(server)
 	}
 	err = server.Serve(soft, hard)
+	stopBackground()
+	background.Wait()
 	log.Info("stopped")
 	return err
 }

@@ -264,7 +264,9 @@ func (b *Broker) cleanup() {
 		select {
 		case <-b.done:
 		case <-time.After(20 * time.Second):
-			b.cmd.Process.Signal(syscall.SIGQUIT)
+			b.cmd.Process.Signal(syscall.SIGQUIT) // prints where everybody is
+			time.Sleep(time.Second)
+			b.cmd.Process.Kill()
 			<-b.done
 			b.t.Errorf("broker did not stop within 20 s")
 		}
