@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,4 +65,9 @@ func (b *Broker) Reload(t testing.TB) map[string]any {
 	before := len(b.Records("config.reload", 1)) // the first is of the start
 	b.Signal(syscall.SIGHUP)
 	return b.Records("config.reload", before+1)[before]
+}
+
+// ServerCertificate is what the broker showed in the handshake of DialTLS.
+func (w *Wire) ServerCertificate() *x509.Certificate {
+	return w.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
 }
