@@ -101,6 +101,9 @@ func (s *Snapshot) refusal(p *path, f *finding, now time.Time, cause error) *Ref
 	r := &Refusal{reason: f.reason, public: t.public, hint: t.hint, cause: cause}
 	c := p.certs[f.index]
 	anchored := len(p.certs) > 1
+	if f.index > 0 && (f.reason == RevokedCRL || f.reason == RevokedOCSP) {
+		r.public, r.hint = "a CA certificate above the client certificate is revoked", ""
+	}
 	switch {
 	case f.reason == Expired || f.reason == NotYetValid:
 		r.detail = dateDetail(c, anchored && f.index == len(p.certs)-1, now)

@@ -135,7 +135,7 @@ func TestA57RevokedIntermediateEndsItsChildren(t *testing.T) {
 	since := time.Now()
 	b.WriteCRL(t, "crls/root.crl", w.Clients, pki.CRLShape{Number: number(2), Revoked: []pki.Revoked{{Serial: sub.X509.SerialNumber}}})
 	for _, v := range victims {
-		wantEnd(t, v, since, "a child", "revoked")
+		wantEnd(t, v, since, "a child", "a CA certificate above the client certificate is revoked")
 	}
 	sane(t, direct)
 	sane(t, cousin)
