@@ -48,16 +48,26 @@ func (s *Server) handle(ctx context.Context, probing *probes, e poolEvent) {
 	switch e.event.Kind {
 	case relay.DefaultsChanged:
 		s.pools.Retire(0, func(i pool.ServerInfo[*relay.Server]) bool { return i.Key.Upstream == e.key.Upstream }) // W54
-	case relay.Demoted:
-		n := s.pools.Retire(0, e.sameServer) // W70
-		s.log.Warn("server changed its part", zap.String("upstream", e.key.Upstream),
-			zap.String("server_addr", e.addr), zap.Int("retired", n))
+	case relay.PartChanged:
+		s.changedPart(e)
+	case relay.RefusedWrite:
+		if up := s.snapshot.Load().Upstreams[e.key.Upstream]; up != nil && !up.TakesStandby() {
+			s.changedPart(e)
+		}
 	case relay.Lost:
 		s.pools.Retire(0, func(i pool.ServerInfo[*relay.Server]) bool { return e.sameServer(i) && i.Server.Lost() })
 		probing.run(e.addr, func() { s.probe(ctx, e) })
 	case relay.DatabaseGoing:
 		s.evict(ctx, e)
 	}
+}
+
+// changedPart ends the connections to a server that may not be what the upstream's target asks for any
+// more: new ones are logged in where it is (W70).
+func (s *Server) changedPart(e poolEvent) {
+	n := s.pools.Retire(0, e.sameServer)
+	s.log.Warn("server changed its part", zap.String("upstream", e.key.Upstream),
+		zap.String("server_addr", e.addr), zap.Int("retired", n))
 }
 
 // sameServer picks the connections to the server that the event came from.

@@ -13,8 +13,11 @@ type EventKind uint8
 const (
 	// DefaultsChanged: ALTER ROLE or DATABASE … SET: only new server connections see it (W54).
 	DefaultsChanged EventKind = iota + 1
-	// Demoted: the server was found to be read-only, or turned into a standby or a primary (W70).
-	Demoted
+	// PartChanged: the server turned from a standby into a primary or back. It says so with its
+	// answer to the next request: idle connections hear nothing (W70).
+	PartChanged
+	// RefusedWrite: the server refused a write because it is a standby (W70).
+	RefusedWrite
 	// DatabaseGoing: DROP or RENAME of a database is about to be sent (W98).
 	DatabaseGoing
 	// Lost: the server has ended the connection, or it cannot be reached any more (W68).

@@ -206,8 +206,8 @@ func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 	if !ok || !whole {
 		return v, fmt.Errorf("%w: ParameterStatus of %d bytes", errUnexpected, len(body))
 	}
-	if old, known := s.params.get(name); known && old != value && s.changesPart(name) {
-		s.notice(Event{Kind: Demoted})
+	if old, known := s.params.get(name); known && name == "in_hot_standby" && old != value {
+		s.notice(Event{Kind: PartChanged})
 	}
 	s.params.set(name, value)
 	if s.ledger.fifo.empty() {
@@ -224,13 +224,6 @@ func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 		v.instead = pgwire.AppendParameterStatus(nil, name, shown)
 	}
 	return v, nil
-}
-
-// changesPart says whether a parameter that has changed makes the server another one to whoever
-// picked it by its part: promoted, demoted, or made read-only by its administrator (W70). What a
-// client sets for itself does not. Called with mu.
-func (s *Server) changesPart(name string) bool {
-	return name == "in_hot_standby" || name == "default_transaction_read_only" && s.ledger.fifo.empty()
 }
 
 // notification passes NotificationResponse to a client that listens. An idle connection that gets

@@ -341,7 +341,7 @@ func (s *Session) failed(server *Server, body []byte) {
 		server.prepared.spoilAll()
 	case pgwire.ReadOnlySQLTransaction:
 		if on, ok := server.params.get("in_hot_standby"); ok && on == "on" {
-			server.notice(Event{Kind: Demoted})
+			server.notice(Event{Kind: RefusedWrite})
 		}
 	}
 }

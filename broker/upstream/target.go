@@ -72,6 +72,12 @@ func fitnessOf(target string) (func(serverState) fitness, error) {
 	return nil, fmt.Errorf("unknown target %q", target)
 }
 
+// TakesStandby reports that the target may be a standby: a write that one refuses is its client's
+// mistake then, not a sign of a failover.
+func (u *Upstream) TakesStandby() bool {
+	return u.fitness(serverState{standby: true, readOnly: true}) != unfit
+}
+
 // misfit is the error of a server that is up but not what the target asks for. Its SQLSTATE makes
 // waiters wait: during a failover the fitting server is about to come.
 func misfit(addr, target string, state serverState) *LoginError {
