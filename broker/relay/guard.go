@@ -141,7 +141,7 @@ func (s *Server) readOnlyLost(name, value string) {
 	if head, ok := s.ledger.fifo.head(); ok && head.note != nil && head.note.lifts {
 		return
 	}
-	s.session.End(End{Reason: ReadOnlyLost, Tell: &pgwire.Error{
+	s.ends = s.session.end.CompareAndSwap(nil, &End{Reason: ReadOnlyLost, Tell: &pgwire.Error{
 		Severity: pgwire.Fatal, Code: pgwire.ReadOnlySQLTransaction, Slug: string(ReadOnlyLost),
 		Message: "terminating connection: this session may only read",
 	}})

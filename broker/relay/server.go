@@ -88,6 +88,7 @@ type Server struct {
 	base      paramSet     // reported parameters as a fresh login has them
 	applied   *settingSet  // of settings that are not reported
 	tokenOf   *Profile     // whose pgsignet.token it has; nil: nobody's
+	ends      bool         // what was read ends the session
 	suspect   bool         // what a map has set may have been set otherwise
 	resetSeen bool         // the client has reset settings since the last boundary
 	changed   bool         // a parameter was reported since the last boundary
@@ -190,8 +191,12 @@ func (s *Server) take(b []byte) error {
 		partial = s.remain
 	}
 	s.forwarding = session != nil && !s.spans.empty()
-	forwarding := s.forwarding
+	forwarding, ends := s.forwarding, s.ends
+	s.ends = false
 	s.mu.Unlock()
+	if ends {
+		session.interrupt()
+	}
 	if forwarding {
 		session.out.forward(s.spans.list, partial, session)
 	}
