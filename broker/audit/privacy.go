@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
@@ -15,9 +16,13 @@ type privacy struct {
 	redact []*regexp.Regexp
 }
 
+// identityToken is the form of pgsignet.token (broker/stamp): a proof of identity is never recorded,
+// whoever wrote it into a statement.
+var identityToken = regexp.MustCompile(`v1\.[0-9a-f]{8}\.[0-9]+\.[0-9]+\.[0-9a-f]+\.[0-9a-f]+\.[0-9a-f]{64}`)
+
 // newPrivacy compiles patterns (RE2, searched anywhere in a text).
 func newPrivacy(patterns []string) (privacy, error) {
-	var p privacy
+	p := privacy{redact: []*regexp.Regexp{identityToken}}
 	for _, s := range patterns {
 		re, err := regexp.Compile(s)
 		if err != nil {
@@ -70,16 +75,16 @@ func (p privacy) clean(s string, changed *bool) string {
 
 // values cleans parameters; the slice given is not changed.
 func (p privacy) values(vs []Value, changed *bool) []Value {
-	if len(p.redact) == 0 || len(vs) == 0 {
-		return vs
-	}
-	out := make([]Value, len(vs))
-	for i, v := range vs {
-		out[i] = v
+	out := vs
+	for i := range vs {
 		for _, re := range p.redact {
-			if re.Match(out[i].Bytes) {
-				out[i].Bytes, *changed = re.ReplaceAllLiteral(out[i].Bytes, []byte(mask)), true
+			if !re.Match(out[i].Bytes) {
+				continue
 			}
+			if &out[0] == &vs[0] {
+				out = slices.Clone(vs)
+			}
+			out[i].Bytes, *changed = re.ReplaceAllLiteral(out[i].Bytes, []byte(mask)), true
 		}
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 func TestPrivacy(t *testing.T) {
 	e := newTestEncoder(t, 64, "[0-9]{13,19}")
 	long := strings.Repeat("x", 64)
+	token := "v1.0a1b2c3d.4711.1790000000.616c696365.434e3d616c696365." + strings.Repeat("5e", 32)
 	for _, tt := range []struct {
 		name   string
 		stmt   Stmt
@@ -26,6 +27,8 @@ func TestPrivacy(t *testing.T) {
 		{"pattern in a value", Stmt{Params: []Value{{Bytes: []byte("4111111111111111")}}}, "4111", `"params":["'***'"]`},
 		{"pattern in a message", Stmt{Message: "duplicate key 4111111111111111"}, "4111", `"message":"duplicate key '***'"`},
 		{"hash of what was redacted", Stmt{Text: "select 4111111111111111", TextLen: 1 << 20, TextSHA256: "feed"}, "feed", `"text_len":1048576,"truncated":true`},
+		{"identity token", Stmt{Text: "set pgsignet.token = '" + token + "'"}, token[10:20], `"redacted":true`},
+		{"identity token in a value", Stmt{Params: []Value{{Bytes: []byte("a")}, {Bytes: []byte(token)}}}, token[10:20], `"params":["a","'***'"]`},
 		{"fingerprint", Stmt{Text: "SELECT * FROM t WHERE id = 48213 AND a = 'x48213'", Message: "48213", FingerprintOnly: true,
 			Params: []Value{{Bytes: []byte("48213")}}, TextSHA256: "48213"}, "48213", `"redacted":true`},
 	} {
