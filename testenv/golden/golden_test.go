@@ -77,6 +77,9 @@ func TestSection(t *testing.T) {
 		t.Errorf("-update failed: %s", got)
 	}
 	got, err := os.ReadFile(path)
+	if content, ok := ReadSection(string(got), "x"); !ok || content != "new\n" {
+		t.Errorf("section is %q, %v, want %q", content, ok, "new\n")
+	}
 	if want := strings.Replace(page, "old", "new", 1); err != nil || string(got) != want {
 		t.Errorf("page is %q, %v, want %q", got, err, want)
 	}

@@ -21,8 +21,23 @@ func Section(t TB, path, name, got string) {
 	Bytes(t, path, []byte(whole))
 }
 
+// ReadSection returns that part of a document, false when it has none.
+func ReadSection(text, name string) (string, bool) {
+	begin, end := marks(name)
+	_, rest, found := strings.Cut(text, begin)
+	if !found {
+		return "", false
+	}
+	content, _, found := strings.Cut(rest, end)
+	return content, found
+}
+
+func marks(name string) (begin, end string) {
+	return "<!-- begin " + name + " -->\n", "<!-- end " + name + " -->\n"
+}
+
 func replaceSection(text, name, content string) (string, error) {
-	begin, end := "<!-- begin "+name+" -->\n", "<!-- end "+name+" -->\n"
+	begin, end := marks(name)
 	head, rest, found := strings.Cut(text, begin)
 	if !found {
 		return "", fmt.Errorf("no line %q", strings.TrimSpace(begin))

@@ -6,15 +6,20 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/e2e"
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
+	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
 func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }
 
 // superuser is the role that runs the suites.
 const superuser = pgserver.Superuser
+
+// validity of its certificate: long enough that the broker does not announce its end in a notice.
+const validity = 90 * 24 * time.Hour
 
 // world is a PostgreSQL of its own for one run, so that no run sees what another left.
 type world struct {
@@ -74,7 +79,7 @@ func (w *world) options(mode string) e2e.Options {
 // giveCertificate writes what the target's user shows and trusts, in files of the server's user.
 func (w *world) giveCertificate(t *testing.T, target *Target) {
 	t.Helper()
-	leaf := w.Client(superuser)
+	leaf := w.Issue(w.Clients, pki.Shape{CN: superuser, NotAfter: time.Now().Add(validity)})
 	key, err := leaf.KeyPEM()
 	if err != nil {
 		t.Fatal(err)

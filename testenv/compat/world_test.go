@@ -1,0 +1,127 @@
+package compat
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/e2e"
+	"github.com/pgsignet/pgsignet/testenv/pgserver"
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// role logs in everywhere, with a certificate of that CN; it owns the database of that name.
+const role = "compat"
+
+// world is a PostgreSQL that takes the drivers' certificates as well as the broker's.
+type world struct {
+	*e2e.World
+	server *pgserver.Server
+}
+
+func newWorld(t *testing.T, version int, settings map[string]string) *world {
+	t.Helper()
+	shared := e2e.Shared(t)
+	tls := shared.ServerTLS(shared.Server())
+	tls.CA = string(shared.Clients.CertPEM()) + string(shared.Broker.CertPEM())
+	server := pgserver.Start(t, pgserver.Options{
+		Version: version, TLS: tls, Settings: settings,
+		Ident: []string{"pgsignet " + role + " " + role, "pgsignet broker " + role, "pgsignet broker " + pgserver.Superuser,
+			"pgsignet broker replicator"},
+	})
+	if err := server.CreateRole(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.CreateDatabase(t.Context(), role, role); err != nil {
+		t.Fatal(err)
+	}
+	return &world{World: shared, server: server}
+}
+
+// client issues a certificate that ends so late that the broker does not announce it in a notice.
+func (w *world) client(cn string) *pki.Leaf {
+	return w.Issue(w.Clients, pki.Shape{CN: cn, NotAfter: time.Now().Add(90 * 24 * time.Hour)})
+}
+
+// rules let the drivers' role and, for the tools that need them, two mighty ones through.
+const rules = `
+map "drivers" {
+  match { cn = "compat" }
+  role      = "compat"
+  databases = ["*"]
+}
+map "owner" {
+  match { cn = "postgres" }
+  role      = "postgres"
+  databases = ["*"]
+}
+map "replication" {
+  match { cn = "replicator" }
+  role        = "replicator"
+  databases   = ["*"]
+  replication = true
+}
+`
+
+// broker starts a broker before the server.
+func (w *world) broker(t *testing.T, mode string) *e2e.Broker {
+	t.Helper()
+	return w.Start(t, e2e.Options{
+		Host: w.server.Addr(), Rules: rules, Pool: `mode = "` + mode + `"`,
+		Top: `database "*" { upstream = "pg" }`,
+	})
+}
+
+// at is a server at an address, to be reached with a certificate.
+func (w *world) at(t *testing.T, name, address, user string, leaf *pki.Leaf) *Target {
+	t.Helper()
+	_, port, _ := strings.Cut(address, ":")
+	dir := t.TempDir()
+	target := &Target{Name: name, Host: "localhost", Port: port, User: user, Database: role, P12: filepath.Join(dir, "client.p12")}
+	var err error
+	if target.Cert, target.Key, err = leaf.Write(dir, "client"); err != nil {
+		t.Fatal(err)
+	}
+	if target.RootCert, err = w.Servers.WriteCA(dir, "root"); err != nil {
+		t.Fatal(err)
+	}
+	writeP12(t, target)
+	return target
+}
+
+// writeP12 makes what pgjdbc reads: the alias must be "user".
+func writeP12(t *testing.T, target *Target) {
+	t.Helper()
+	cmd := exec.Command("openssl", "pkcs12", "-export", "-name", "user", "-in", target.Cert, "-inkey", target.Key,
+		"-out", target.P12, "-passout", "pass:"+P12Password)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("openssl pkcs12: %v\n%s", err, out)
+	}
+}
+
+func place(t *testing.T) *Place {
+	t.Helper()
+	source, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Place{Source: source, Work: t.TempDir()}
+}
+
+// poll waits for a condition, 20 seconds at most.
+func poll(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited 20 s for: %s", what)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
