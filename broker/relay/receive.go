@@ -209,6 +209,9 @@ func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 	if old, known := s.params.get(name); known && name == "in_hot_standby" && old != value {
 		s.notice(Event{Kind: PartChanged})
 	}
+	if err := s.params.mayReport(name); err != nil {
+		return v, err
+	}
 	s.params.set(name, value)
 	if s.ledger.fifo.empty() {
 		s.base.set(name, value) // nobody asked: the server's configuration was reloaded

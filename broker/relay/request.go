@@ -54,7 +54,7 @@ func (n *note) collect(typ, status byte, body []byte, complete bool) {
 	}
 	switch typ {
 	case 'D':
-		n.reply.Values = append(n.reply.Values, firstColumn(body))
+		n.reply.keep(firstColumn(body))
 	case 'C':
 		n.reply.Tag = string(body[:max(0, indexNUL(body))])
 	case 'E':

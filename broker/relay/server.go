@@ -183,7 +183,7 @@ func (s *Server) read() {
 func (s *Server) take(b []byte) error {
 	s.spans.reset()
 	s.mu.Lock()
-	held, err := s.scan(b)
+	held, err := s.account(b)
 	s.midway = held > 0 || s.remain > 0
 	session := s.session
 	partial := 0

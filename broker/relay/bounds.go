@@ -1,0 +1,47 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// This file bounds what a server that is not what it should be can do to the broker: neither its
+// memory nor the process belongs to one connection.
+
+const (
+	// maxParams is how many settings a server may report. PostgreSQL 18 reports 15 of its own.
+	maxParams = 200
+	// maxValues is how many rows of an answer to the broker itself are kept. It never asks for more
+	// than one.
+	maxValues = 16
+)
+
+var errTooManyParams = errors.New("the server reports too many settings")
+
+// keep adds a row's first column to the reply, as long as there are few.
+func (r *Reply) keep(value []byte) {
+	if len(r.Values) < maxValues {
+		r.Values = append(r.Values, value)
+	}
+}
+
+// mayReport refuses the report of one more setting when there are too many already.
+func (p *paramSet) mayReport(name string) error {
+	if _, known := p.get(name); !known && len(p.params) >= maxParams {
+		return errTooManyParams
+	}
+	return nil
+}
+
+// account is scan, with a panic over what the server sent as an error: it ends this connection, not
+// the process. Called with mu, which it leaves locked in either case.
+func (s *Server) account(b []byte) (held int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			held, err = 0, fmt.Errorf("%w: panic: %v", pgwire.ErrMalformed, r)
+		}
+	}()
+	return s.scan(b)
+}

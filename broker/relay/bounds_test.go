@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// servedBy gives a Server whose peer is in the hands of the test, and a channel that is closed when
+// its reader has ended.
+func servedBy(t *testing.T, cfg ServerConfig) (s *Server, peer net.Conn, ended <-chan struct{}) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg.Conn, err = net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if peer, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	cfg.Ended = func() { close(done) }
+	s = NewServer(cfg)
+	t.Cleanup(func() { s.Close(); peer.Close(); <-done })
+	return s, peer, done
+}
+
+// TestServerMayNotReportWithoutEnd: a server that reports ever new settings loses its connection, not
+// the broker its memory.
+func TestServerMayNotReportWithoutEnd(t *testing.T) {
+	s, peer, ended := servedBy(t, ServerConfig{})
+	for i := range 10 * maxParams {
+		if _, err := peer.Write(pgwire.AppendParameterStatus(nil, fmt.Sprint("x.", i), "y")); err != nil {
+			break // it has hung up
+		}
+	}
+	<-ended
+	if n := len(s.params.list()); !s.Lost() || n > maxParams {
+		t.Errorf("lost %v, %d settings kept; want true, at most %d", s.Lost(), n, maxParams)
+	}
+}
+
+// TestServerMayNotAnswerWithoutEnd: rows that the broker's own statement was not expected to return
+// are counted, not kept.
+func TestServerMayNotAnswerWithoutEnd(t *testing.T) {
+	s, peer, _ := servedBy(t, ServerConfig{})
+	go func() { // ends with the answer
+		var head [5]byte
+		io.ReadFull(peer, head[:])
+		io.CopyN(io.Discard, peer, int64(binary.BigEndian.Uint32(head[1:]))-4)
+		value := string(make([]byte, 16<<10))
+		row := pgwire.AppendDataRow(nil, []*string{&value})
+		peer.Write(pgwire.AppendRowDescription(nil, []pgwire.Column{{Name: "x", Type: 25, Size: -1}}))
+		for range 100 {
+			peer.Write(row)
+		}
+		peer.Write(pgwire.AppendReadyForQuery(pgwire.AppendCommandComplete(nil, "SELECT 100"), 'I'))
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	reply, err := s.Exec(ctx, "SELECT 1")
+	if err != nil || len(reply.Values) != maxValues || reply.Tag != "SELECT 100" {
+		t.Errorf("got %d values, tag %q, error %v; want %d, SELECT 100", len(reply.Values), reply.Tag, err, maxValues)
+	}
+}
+
+// TestPanicOverAMessageEndsItsConnection: and nothing else. The panic is that of a callback in the
+// middle of a message's accounting, with the lock held.
+func TestPanicOverAMessageEndsItsConnection(t *testing.T) {
+	s, peer, ended := servedBy(t, ServerConfig{
+		Params: []pgwire.Param{{Name: "in_hot_standby", Value: "off"}},
+		Noticed: func(e Event) {
+			if e.Kind != Lost {
+				panic("a bug")
+			}
+		},
+	})
+	peer.Write(pgwire.AppendParameterStatus(nil, "in_hot_standby", "on"))
+	<-ended
+	if !s.Lost() {
+		t.Error("the connection goes on after a panic over its bytes")
+	}
+}
