@@ -151,17 +151,28 @@ func (c *ocspCache) ask(ctx context.Context, sub *subject, now time.Time, revoke
 	if pending == nil {
 		// The waiters must not suffer when this client goes away.
 		c.fetch(context.WithoutCancel(ctx), e, later, revoked)
-	} else {
-		select {
-		case <-pending:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+	} else if err := await(ctx, pending); err != nil {
+		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return e.outcome(later())
 }
+
+// await waits for somebody else's question, which may itself have to wait for its turn: a login does
+// not wait for that longer than for its own (T60).
+func await(ctx context.Context, pending <-chan struct{}) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, ocspTimeout, errOCSPQueue)
+	defer cancel()
+	select {
+	case <-pending:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+var errOCSPQueue = errors.New("the OCSP question that is under way has not been answered in time")
 
 func (e *ocspEntry) outcome(now time.Time) (*ocspAnswer, error) {
 	if a := e.current(now); a != nil {

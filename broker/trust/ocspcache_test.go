@@ -1,9 +1,11 @@
 package trust
 
 import (
+	"crypto/x509"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
@@ -139,4 +141,23 @@ func TestOCSPIntermediate(t *testing.T) {
 	leaf = f.Issue(plain, pki.Shape{CN: "dave", Ext: []pki.Extension{pki.OCSPServer(f.responder.URL + "/leaf")}})
 	answers["/leaf"] = f.about(plain, pki.OCSPShape{Serial: leaf.X509.SerialNumber})
 	yes.check(t, f.load(nil), peer(t, leaf), time.Now())
+}
+
+// TestOCSPWaitsForOthersBriefly: a question that waits for its turn behind thousands, against a
+// responder that hangs, holds a login up no longer than one of its own would (T60).
+func TestOCSPWaitsForOthersBriefly(t *testing.T) {
+	f := newOCSPFixture(t)
+	p := peer(t, f.alice)
+	sub := subjectsOf([]*x509.Certificate{p[0], peer(t, &f.Clients.Leaf)[0]})[0]
+	synctest.Test(t, func(t *testing.T) {
+		c := newOCSPCache(time.Now)
+		c.entry(&sub).pending = make(chan struct{}) // as due leaves those that are not asked about yet
+		began := time.Now()
+		if a, err := c.ask(t.Context(), &sub, began, func(*subject) bool { return false }); a != nil || err == nil {
+			t.Errorf("got answer %v, error %v", a, err)
+		}
+		if waited := time.Since(began); waited > ocspTimeout {
+			t.Errorf("waited %s, want at most %s", waited, ocspTimeout)
+		}
+	})
 }

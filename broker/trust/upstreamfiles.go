@@ -98,8 +98,13 @@ func (f *UpstreamFiles) Poke() {
 	}
 }
 
-// load reads and checks the files.
-func (c *UpstreamConfig) load() (*UpstreamMaterial, error) {
+// load reads and checks the files. A parser that panics on what is in one makes that file bad.
+func (c *UpstreamConfig) load() (_ *UpstreamMaterial, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic while loading: %v", p)
+		}
+	}()
 	cas, err := LoadCAs([]string{c.CAFile})
 	if err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
