@@ -37,7 +37,11 @@ func (s *session) turnAway(err error) {
 		Addr: addrString(refused.Addr), Proxy: addrString(refused.Proxy), Listener: s.door.name,
 	}
 	auditTLS(client, refused.TLS)
-	s.recordDenial(&audit.Record{Client: client, Denial: auditDenial(refused.Stage, told, err)}, told, err)
+	record := &audit.Record{Client: client, Denial: auditDenial(refused.Stage, told, err)}
+	if refused.TLS != nil {
+		record.Cert = presentedCert(refused.TLS)
+	}
+	s.recordDenial(record, told, err)
 	s.tell(refused.Conn, refused.Answer, told)
 }
 

@@ -25,12 +25,17 @@ import (
 // DSN connects to the broker as user with a certificate; nil presents none.
 func (b *Broker) DSN(leaf *pki.Leaf, user, database string) string {
 	dsn := fmt.Sprintf("host=localhost hostaddr=127.0.0.1 port=%s user=%s dbname=%s sslmode=verify-full sslrootcert=%s connect_timeout=10",
-		b.Port(), user, database, b.RootCert())
+		b.Port(), quoted(user), quoted(database), b.RootCert())
 	if leaf != nil {
 		cert, key := b.WriteCert(leaf)
 		dsn += fmt.Sprintf(" sslcert=%s sslkey=%s", cert, key)
 	}
 	return dsn
+}
+
+// quoted is a value as a connection string holds it.
+func quoted(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
 }
 
 // RootCert is the file with the CA of the broker's own certificate.
