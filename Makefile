@@ -35,6 +35,15 @@ lint: ## gofmt, go vet, go mod tidy, staticcheck
 	$(GO) mod tidy -diff
 	$(TOOL) staticcheck ./...
 
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+up: ## Run PostgreSQL and pgsignet with docker compose; nothing but Docker is needed
+	@$(COMPOSE) up -d
+	@echo "Log in as alice, by her certificate:  $(COMPOSE) run --rm psql"
+
+down: ## Stop what `make up` started and remove its volumes
+	@$(COMPOSE) down -v --remove-orphans
+
 FUZZTIME ?= 60s
 fuzz: ## Run each fuzz target for FUZZTIME (default 60s)
 	@for p in $$($(GO) list ./...); do \

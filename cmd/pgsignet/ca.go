@@ -36,7 +36,8 @@ in PKCS-8, mode 0600. No file is overwritten but the list and the CRL.`,
 	where := &caFlags{}
 	cmd.PersistentFlags().StringVar(&where.dir, "dir", "pki", "`DIRECTORY` of the CA's files")
 	cmd.PersistentFlags().StringVar(&where.name, "ca", pki.DefaultName, "`NAME` of the CA, when there are several in the directory")
-	cmd.AddCommand(newCAInitCommand(where), newCAIssueCommand(where), newCARevokeCommand(where), newCACRLCommand(where))
+	cmd.AddCommand(newCAInitCommand(where), newCAIssueCommand(where), newCARevokeCommand(where), newCACRLCommand(where),
+		newCAExampleCommand(where))
 	return cmd
 }
 

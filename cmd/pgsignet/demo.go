@@ -83,7 +83,7 @@ func runDemo(ctx context.Context, out io.Writer, stay bool) (err error) {
 // prepare makes the certificates and starts PostgreSQL.
 func (d *demo) prepare(ctx context.Context) (err error) {
 	d.section("Certificates and PostgreSQL")
-	if d.pki, err = newDemoPKI(d.dir); err != nil {
+	if d.pki, err = newDemoPKI(filepath.Join(d.dir, "pki")); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.out, "  three CAs: for clients, for servers, for the broker's own logins")

@@ -29,18 +29,23 @@ type visitor struct {
 	role  string
 }
 
-func newDemoPKI(dir string) (*demoPKI, error) {
+// newDemoPKI makes the certificates in dir. hosts are names of the servers, beside localhost.
+func newDemoPKI(dir string, hosts ...string) (*demoPKI, error) {
 	p := &demoPKI{}
 	var err error
+	var names pki.AltNames // none: the addresses of this machine
+	if len(hosts) > 0 {
+		names.DNS = append(hosts, "localhost")
+	}
 	for name, ca := range map[string]**pki.CA{"clients-ca": &p.clientsCA, "servers-ca": &p.serversCA, "broker-ca": &p.brokerCA} {
-		if *ca, err = pki.Init(pki.Config{Dir: filepath.Join(dir, "pki"), Name: name}); err != nil {
+		if *ca, err = pki.Init(pki.Config{Dir: dir, Name: name}); err != nil {
 			return nil, err
 		}
 	}
-	if p.postgres, err = p.serversCA.Issue(pki.Request{Name: "postgres", Subject: pki.Subject{CN: "localhost"}, Server: true, Lifetime: demoLifetime}); err != nil {
+	if p.postgres, err = p.serversCA.Issue(pki.Request{Name: "postgres", Subject: pki.Subject{CN: "localhost"}, AltNames: names, Server: true, Lifetime: demoLifetime}); err != nil {
 		return nil, err
 	}
-	if _, err = p.serversCA.Issue(pki.Request{Name: "server", Subject: pki.Subject{CN: "localhost"}, Server: true, Lifetime: demoLifetime}); err != nil {
+	if _, err = p.serversCA.Issue(pki.Request{Name: "server", Subject: pki.Subject{CN: "localhost"}, AltNames: names, Server: true, Lifetime: demoLifetime}); err != nil {
 		return nil, err
 	}
 	if _, err = p.brokerCA.Issue(pki.Request{Name: "broker", Subject: pki.Subject{CN: "broker"}, Lifetime: demoLifetime}); err != nil {
