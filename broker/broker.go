@@ -290,6 +290,10 @@ func (s *Server) open(d *door) error {
 		return errShuttingDown()
 	case d.full():
 		return errTooManyClients()
+	case s.cfg.Audit.Strict():
+		if err := s.cfg.Audit.Healthy(); err != nil {
+			return errAuditDown(err)
+		}
 	}
 	return nil
 }

@@ -22,26 +22,57 @@ func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) {
 	}
 	ctx, stop := context.WithTimeout(ctx, cancelTimeout)
 	defer stop()
+	record := describeCancel(c, target)
+	if err := s.recordBefore(ctx, record); err != nil {
+		s.metrics.Cancelled("unrecorded")
+		s.log.Error("cancel request not recorded", zap.Stringer("sid", target.id), zap.Error(err))
+		return
+	}
 	delivered, err := target.cancel(ctx)
-	s.recordCancel(c, target, delivered, err)
+	s.recordCancel(record, delivered, err)
+}
+
+// recordBefore makes a record durable before what it is about happens, when delivery is strict; then
+// its result is "requested", and another one has what came of it.
+func (s *Server) recordBefore(ctx context.Context, r audit.Record) error {
+	if !s.cfg.Audit.Strict() {
+		return nil
+	}
+	cancel := *r.Cancel
+	cancel.Result = "requested"
+	r.Cancel = &cancel
+	return s.cfg.Audit.AppendDurable(ctx, &r)
 }
 
 // cancelTimeout bounds a cancel request from the client's packet to the server's taking notice.
 const cancelTimeout = 10 * time.Second
 
-func (s *Server) recordCancel(c *downstream.Cancel, target *session, delivered bool, err error) {
-	record := &audit.Cancel{Addr: addrString(c.Addr), Result: "delivered"}
-	switch {
-	case err != nil:
-		record.Result = "failed"
-	case !delivered:
-		record.Result = "nothing to cancel"
-	}
-	s.metrics.Cancelled(record.Result)
+// describeCancel is the record of a cancel request: who asks, and what the session was at.
+func describeCancel(c *downstream.Cancel, target *session) audit.Record {
+	record := &audit.Cancel{Addr: addrString(c.Addr)}
 	if c.TLS != nil {
 		record.TLS = tlsVersion(c.TLS)
+		if len(c.TLS.PeerCertificates) > 0 {
+			record.CertSHA256 = hexSHA256(c.TLS.PeerCertificates[0].Raw)
+		}
 	}
-	s.recordBestEffort(&audit.Record{Event: audit.CancelRequest, SID: target.id.String(), Cancel: record})
+	if r := target.relaying(); r != nil {
+		record.Stmt, record.PID = r.Running()
+	}
+	return audit.Record{Event: audit.CancelRequest, SID: target.id.String(), Cancel: record}
+}
+
+func (s *Server) recordCancel(r audit.Record, delivered bool, err error) {
+	result := "delivered"
+	switch {
+	case err != nil:
+		result = "failed"
+	case !delivered:
+		result = "nothing to cancel"
+	}
+	r.Cancel.Result = result
+	s.metrics.Cancelled(result)
+	s.recordBestEffort(&r)
 }
 
 // cancel cancels what the session runs, if anything.

@@ -242,12 +242,14 @@ func (s *session) prepare(server *relay.Server, setup relay.Setup) (*relay.Profi
 func (s *session) attach(lease relay.Lease, profile *relay.Profile) *relay.Session {
 	d := s.decided.Load()
 	up := d.snapshot.Upstreams[d.grant.Upstream]
-	r := relay.New(relay.Config{
+	cfg := relay.Config{
 		Client: s.client.Conn, Mode: s.mode(), Server: lease.Server(), Lease: lease, Profile: profile,
 		Acquire: s.nextLease, Statements: s.server.statements, ResetAlways: up.Pool.ResetAlways,
 		Once: d.request.Replication, Pins: up.Pool.Pins,
 		ResetTimeout: up.Pool.ResetTimeout, CancelTimeout: up.CancelTimeout,
-	})
+	}
+	s.observe(&cfg)
+	r := relay.New(cfg)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.relay = r

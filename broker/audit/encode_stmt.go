@@ -99,8 +99,8 @@ func (e *line) value(v Value) {
 	switch {
 	case v.Null:
 		e.b = append(e.b, "null"...)
-	case len(head) < len(s):
-		e.cutValue(s, head, text)
+	case len(head) < len(s) || v.Len > len(s):
+		e.cutValue(s, head, v.Len, text)
 	case text:
 		e.b = appendQuoted(e.b, s)
 	default:
@@ -110,7 +110,9 @@ func (e *line) value(v Value) {
 	}
 }
 
-func (e *line) cutValue(s, head string, text bool) {
+// cutValue writes the head of a value whose hash is known when s is all of it; else whole is its
+// length.
+func (e *line) cutValue(s, head string, whole int, text bool) {
 	e.b = append(e.b, '{')
 	if text {
 		e.key("cut")
@@ -119,8 +121,10 @@ func (e *line) cutValue(s, head string, text bool) {
 		e.key("cut_b64")
 		e.b = appendB64(e.b, head)
 	}
-	e.int("len", int64(len(s)))
-	e.sum("sha256", s)
+	e.int("len", int64(max(whole, len(s))))
+	if whole <= len(s) {
+		e.sum("sha256", s)
+	}
 	e.close()
 }
 

@@ -206,6 +206,7 @@ type Stmt struct {
 // Value is a bind parameter.
 type Value struct {
 	Bytes  []byte
+	Len    int // of the whole, in bytes, when Bytes is its front; else 0
 	Null   bool
 	Binary bool // sent in binary format: recorded as base64
 }

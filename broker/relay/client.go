@@ -46,12 +46,20 @@ func (s *Session) serve() End {
 func (s *Session) request(b []byte) error {
 	now := time.Now()
 	s.clocks.lastActive.Store(clockOf(now))
+	s.watch.begin()
 	for len(b) > 0 {
 		switch server := s.heldServer(); {
 		case s.rejecting:
 			if b = s.rejectRest(b); s.rejecting && len(b) > 0 {
 				s.in.keep(len(b), headerSize)
 				return nil
+			}
+		case s.watch.due():
+			if err := s.inspect(b, server, now); err != nil {
+				return err
+			}
+			if s.watch.gate {
+				now = time.Now()
 			}
 		case server == nil:
 			if b = s.dropLate(b); len(b) == 0 {
@@ -62,6 +70,7 @@ func (s *Session) request(b []byte) error {
 				return errGoodbye
 			}
 			if err := s.lease(); err != nil {
+				s.watch.refused(err)
 				if err = s.reject(b[0], err); err != nil {
 					return err
 				}
@@ -109,6 +118,7 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want i
 		return -1, 0, err
 	}
 	s.replay(server)
+	s.watch.sending(now)
 	held, want, err = s.plan(server, b)
 	s.clocks.asked(&server.ledger, clockOf(now))
 	s.counters.prepared.Store(int64(len(s.names)))
@@ -156,9 +166,11 @@ func (s *Session) plan(server *Server, b []byte) (held, want int, err error) {
 		}
 		n := min(total, len(b))
 		s.dropRest = false
+		before := server.ledger.mine
 		if err := s.message(server, typ, b[:n], total); err != nil {
 			return 0, 0, err
 		}
+		s.watch.sent(server, typ, before)
 		s.in.remain, s.in.drop = total-n, s.dropRest
 		b = b[n:]
 	}
@@ -167,6 +179,11 @@ func (s *Session) plan(server *Server, b []byte) (held, want int, err error) {
 
 // need is how many bytes of a message must be there before it is accounted for.
 func (s *Session) need(typ byte, b []byte, total int) int {
+	return max(s.mustHave(typ, b, total), s.watch.need(typ, b, total))
+}
+
+// mustHave is how many bytes of a message its relaying looks at.
+func (s *Session) mustHave(typ byte, b []byte, total int) int {
 	if s.cfg.Mode == SessionMode {
 		switch {
 		case typ == pgwire.MsgDescribe:
@@ -221,7 +238,13 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 		case typ == pgwire.MsgParse:
 			return s.guardParse(server, msg, total)
 		}
-		return s.pass(server, msg)
+		if err := s.pass(server, msg); err != nil {
+			return err
+		}
+		if typ == pgwire.MsgSync && server.ledger.doubt == unsure && s.watch != nil {
+			s.fence(server)
+		}
+		return nil
 	}
 	switch typ {
 	case pgwire.MsgQuery:
@@ -416,6 +439,9 @@ func (s *Session) faulty(err error) End {
 	case errors.Is(err, ErrServerLost):
 		s.awaitLoss()
 		return s.ended(End{Reason: UpstreamClosed, Tell: serverLostError()})
+	}
+	if u, ok := errors.AsType[*unrecorded](err); ok {
+		return s.ended(End{Reason: AuditFailed, Tell: u.tell})
 	}
 	s.answerRest()
 	e := End{Reason: ProtocolError}

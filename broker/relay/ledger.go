@@ -64,9 +64,10 @@ var errUnexpected = errors.New("reply does not fit the request it answers")
 type ledger struct {
 	fifo  ring
 	seq   uint64
-	tx    byte // transaction state of the last ReadyForQuery: I, T or E
-	open  bool // extended messages were sent since the last Sync or Query
-	skip  bool // the server discards messages until Sync
+	mine  uint64 // seq of the last token whose reply is the client's
+	tx    byte   // transaction state of the last ReadyForQuery: I, T or E
+	open  bool   // extended messages were sent since the last Sync or Query
+	skip  bool   // the server discards messages until Sync
 	copy  copyState
 	ended uint64 // seq when CopyDone or CopyFail was last sent; Syncs up to it were sent before
 	cut   bool   // CopyDone or CopyFail was sent since the CopyInResponse
@@ -161,6 +162,9 @@ func (l *ledger) push(k kind, from origin, n *note) {
 		return
 	}
 	l.seq++
+	if from == fromClient {
+		l.mine = l.seq
+	}
 	l.fifo.push(token{kind: k, origin: from, seq: l.seq, note: n})
 }
 

@@ -44,6 +44,7 @@ func (s *Server) scan(b []byte) (held int, err error) {
 			return len(b), nil
 		}
 		n := min(total, len(b))
+		s.size = total
 		v, err := s.message(b[0], b[headerSize:n], whole)
 		if err != nil {
 			return 0, err
@@ -119,6 +120,9 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 		return v, fmt.Errorf("%w: error with no request outstanding", errUnexpected)
 	}
 	if fatal {
+		if s.session != nil {
+			s.session.watch.lastWords(s.fatal)
+		}
 		return verdict{forward: s.session != nil}, nil // the end: what is outstanding gets no answer
 	}
 	head, done, err := s.ledger.received(typ, status)
@@ -140,6 +144,10 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 		v.instead = s.noted(typ, body, head.note, done)
 	}
 	s.session.observe(s, typ, status, body, head)
+	if v.instead != nil && typ == pgwire.MsgErrorResponse {
+		body = v.instead[headerSize:]
+	}
+	s.session.watch.reply(typ, status, body, head, s.size)
 	return v, nil
 }
 
@@ -162,7 +170,9 @@ func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) 
 	if typ == pgwire.MsgErrorResponse {
 		switch {
 		case n.action == replayed:
-			v.forward = s.session != nil
+			if v.forward = s.session != nil; v.forward {
+				s.session.watch.reply(typ, status, body, head, s.size)
+			}
 		case n.mustSucceed:
 			return v, fmt.Errorf("replay of the session's settings: %w", parseError(body))
 		}

@@ -63,6 +63,7 @@ type Server struct {
 	buf    []byte
 	held   int // bytes of an incomplete header or message at the front of buf
 	remain int // bytes of the current message still to come
+	size   int // of the message that is accounted for, with its header
 	drop   bool
 	spans  spans
 

@@ -50,6 +50,12 @@ type Config struct {
 	Statements  *Statements
 	ResetAlways bool
 
+	// Observer is told of statements, in as much Detail; nil: nobody, and nothing is inspected for it.
+	// Gate keeps statements back until Start has returned.
+	Observer Observer
+	Detail   Detail
+	Gate     bool
+
 	// Once says that the first connection serves nobody else: it is closed with the session.
 	Once bool
 	// Pins counts the connections that are pinned, over all sessions that share it; nil: no cap.
@@ -67,6 +73,8 @@ type Session struct {
 	// Fixed at creation.
 	cfg Config
 	out writer
+
+	watch *watch // nil: nobody is told
 
 	// Owned by Run.
 	in         reader
@@ -109,6 +117,7 @@ func New(cfg Config) *Session {
 	s.wanted.load(s.cfg.Profile.wanted.params)
 	s.static = s.cfg.Profile.static
 	s.seen.load(s.cfg.Profile.Shown(cfg.Server.Params()))
+	s.watch = newWatch(&cfg)
 	s.out.conn = cfg.Client
 	s.in.conn = cfg.Client
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
@@ -130,6 +139,7 @@ func (s *Session) Run() Result {
 	found := s.serve()
 	end := *s.finishWith(found)
 	s.leave()
+	s.watch.over(&end)
 	return Result{
 		End:     end,
 		BytesIn: s.in.total.Load(), BytesOut: s.out.sent.Load(),

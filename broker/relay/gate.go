@@ -1,0 +1,86 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// inspect scans what the client has sent for the observer, and in strict delivery waits until it is
+// recorded (W97). What cannot be is answered with an error, or ends the session when a part of its
+// batch has been sent, or its transaction would go on without it (W24).
+func (s *Session) inspect(b []byte, server *Server, now time.Time) error {
+	w := s.watch
+	w.scan(s, b, s.in.remain, clockOf(now))
+	if len(w.starts) == 0 {
+		return nil
+	}
+	err := s.await(func(ctx context.Context) error { return w.to.Start(ctx, w.starts) })
+	if err == nil {
+		return nil
+	}
+	e, ok := errors.AsType[shown](err)
+	if !ok {
+		return err
+	}
+	w.abandon(e.SQLState(), e.Public(), errors.Is(err, errCancelled))
+	if s.in.remain > 0 || !s.mayReject(server, b[0]) {
+		return &unrecorded{tell: &pgwire.Error{
+			Severity: pgwire.Fatal, Code: e.SQLState(), Message: e.Public(), Slug: e.Reason(),
+		}}
+	}
+	return s.reject(b[0], err)
+}
+
+// unrecorded ends a session whose statement could not be recorded with a part of its batch sent.
+type unrecorded struct{ tell *pgwire.Error }
+
+func (u *unrecorded) Error() string { return u.tell.Message }
+
+// await calls f with a context that the end of the session and a cancel request end.
+func (s *Session) await(f func(context.Context) error) error {
+	ctx, stop := context.WithCancelCause(s.ctx)
+	defer stop(nil)
+	s.mu.Lock()
+	s.waiting = stop
+	s.mu.Unlock()
+	err := f(ctx)
+	s.mu.Lock()
+	s.waiting = nil
+	s.mu.Unlock()
+	return err
+}
+
+// mayReject says whether a request that begins with a message of type typ can be answered with an
+// error in its turn: the session is between transactions, and everything before it is answered.
+func (s *Session) mayReject(server *Server, typ byte) bool {
+	switch typ {
+	case pgwire.MsgFlush, pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail:
+		return false
+	}
+	if server == nil {
+		return true
+	}
+	if server.midBatch(s) {
+		return false
+	}
+	s.awaitAnswers(server)
+	return s.end.Load() == nil && server.cleanFor(s)
+}
+
+// midBatch says whether more of the session's batch must come before the server answers all of it.
+func (s *Server) midBatch(session *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &s.ledger
+	return s.session == session && (l.open || l.skip || l.copy != copyNone || l.doubt != certain)
+}
+
+// cleanFor says whether the session holds no connection, or one at a boundary.
+func (s *Server) cleanFor(session *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session != session || s.lost == nil && s.ledger.clean()
+}

@@ -1,0 +1,460 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// sent gives the entry of the message that has just been planned its place in the ledger. seq is that
+// of the client's last token, before what it was before the message: the same when the server will
+// not answer it. Called with the server's mu.
+func (w *watch) sent(server *Server, typ byte, before uint64) {
+	if w == nil {
+		return
+	}
+	switch typ {
+	case pgwire.MsgQuery, pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgExecute, pgwire.MsgClose, pgwire.MsgFunctionCall:
+	default:
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.ready[w.planned]
+	w.ready[w.planned] = nil
+	if w.planned++; w.planned == len(w.ready) {
+		w.ready, w.planned = w.ready[:0], 0
+	}
+	e.Conn, e.PID = server.ID, server.PID
+	e.Queue, e.from = since(w.now, e.from), w.now
+	l := &server.ledger
+	switch {
+	case l.mine != before:
+		e.seq = l.mine
+		w.flight.push(e)
+	case l.skip:
+		w.skipped(e)
+	default:
+		w.unknown(e)
+	}
+	w.settleNames()
+}
+
+// reply finds the entry that a server's message answers and notes what it says. body is what the
+// client reads, size the length of the whole message. Called with the server's mu.
+func (w *watch) reply(typ, status byte, body []byte, head token, size int) {
+	if w == nil {
+		return
+	}
+	if typ == pgwire.MsgDataRow || typ == pgwire.MsgCopyData {
+		w.row(typ, head, size)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if head.seq == 0 {
+		w.inDoubt(typ, status)
+		return
+	}
+	for e := w.flight.head(); e != nil && e.seq < head.seq; e = w.flight.head() {
+		if w.flight.pop(); w.doubt {
+			w.unknown(e)
+		} else {
+			w.skipped(e)
+		}
+	}
+	w.doubt = false
+	if e := w.flight.head(); e != nil && e.seq == head.seq {
+		e.BytesOut += int64(size)
+		w.answer(e, typ, body)
+	} else if typ == pgwire.MsgErrorResponse {
+		w.stray(body, head)
+	}
+	if typ == pgwire.MsgReadyForQuery {
+		w.readyForQuery(status)
+	}
+	w.settleNames()
+}
+
+// row counts a message of rows or COPY data. It is the path that may not cost anything.
+func (w *watch) row(typ byte, head token, size int) {
+	e := w.flight.head()
+	if e == nil || e.seq != head.seq {
+		return
+	}
+	e.BytesOut += int64(size)
+	if typ == pgwire.MsgDataRow {
+		e.RowsOut++
+		return
+	}
+	e.copy.rows++
+	e.copy.bytes += int64(size - headerSize)
+}
+
+// answer notes one message of the reply to e, the head of flight.
+func (w *watch) answer(e *entry, typ byte, body []byte) {
+	if e.bound != nil && e.Op == OpExecute {
+		e.bound.executed = true
+	}
+	switch typ {
+	case pgwire.MsgErrorResponse:
+		w.failed(e, body)
+	case pgwire.MsgCommandComplete:
+		e.complete(body)
+		w.copyEnds(e, "00000")
+		w.ends(e, OpExecute)
+	case pgwire.MsgEmptyQueryResponse, pgwire.MsgPortalSuspended:
+		w.ends(e, OpExecute)
+	case pgwire.MsgCopyInResponse, pgwire.MsgCopyOutResponse, pgwire.MsgCopyBothResponse:
+		e.copyBegins(typ, body)
+	case pgwire.MsgParseComplete, pgwire.MsgBindComplete, pgwire.MsgCloseComplete:
+		w.confirm(e)
+	case pgwire.MsgReadyForQuery:
+		w.flight.pop()
+		w.finish(e)
+	}
+}
+
+// ends takes e off the flight if it is an op, whose reply is complete.
+func (w *watch) ends(e *entry, op Op) {
+	if e.Op == op {
+		w.flight.pop()
+		w.finish(e)
+	}
+}
+
+// finish keeps e, whose outcome is known, for the ReadyForQuery that ends its request.
+func (w *watch) finish(e *entry) {
+	if e.SQLState == "" {
+		e.SQLState = "00000"
+	}
+	w.describe(e)
+	w.number(e)
+	if e.bound != nil {
+		w.release(e.bound)
+		e.bound = nil
+	}
+	w.done = append(w.done, e)
+	if len(w.done) >= maxDone {
+		w.flush(0)
+	}
+}
+
+// maxDone bounds what waits for a ReadyForQuery.
+const maxDone = 256
+
+// describe completes the description of an Execute or Bind by what the server has confirmed: a name
+// may have come to mean something else than was expected when it was sent.
+func (w *watch) describe(e *entry) {
+	if e.Op != OpExecute && e.Op != OpBind {
+		if e.Op != OpQuery && e.Op != OpFunction {
+			w.fill(e)
+		}
+		return
+	}
+	expected := e.bound
+	if e.Op == OpExecute {
+		actual, _ := w.confirmed.bound([]byte(e.Portal))
+		if actual != expected {
+			w.rebind(e, actual)
+		}
+	}
+	told, text := e.Started, e.Text
+	w.fill(e)
+	e.Changed = told && e.Text != text
+}
+
+// rebind makes e one of the portal b, which may be nil.
+func (w *watch) rebind(e *entry, b *binding) {
+	if b != nil {
+		b.refs++
+	}
+	if e.bound != nil {
+		w.release(e.bound)
+	}
+	e.bound = b
+	if b == nil {
+		e.Name, e.Params, e.NParams, e.text = "", nil, 0, prep{}
+		if e.Started {
+			e.Text = ""
+		}
+	}
+}
+
+// confirm applies a Parse, Bind or Close that the server has carried out.
+func (w *watch) confirm(e *entry) {
+	w.flight.pop()
+	switch e.Op {
+	case OpParse:
+		w.confirmed.setStatement(e.text.name, e.text)
+	case OpBind:
+		if e.bound != nil {
+			w.confirmBind(e)
+		}
+	case OpClose:
+		if e.whole && e.Name != "" {
+			delete(w.confirmed.stmts, e.Name)
+		} else if e.whole {
+			w.confirmed.setStatement("", prep{})
+		} else {
+			w.setPortal(&w.confirmed, e.Portal, nil)
+		}
+	}
+	switch {
+	case e.Started, w.detail == DetailFull && e.Op != OpBind:
+		w.finish(e)
+	default:
+		w.drop(e)
+	}
+}
+
+func (w *watch) confirmBind(e *entry) {
+	b := e.bound
+	if actual, ok := w.confirmed.statement([]byte(b.stmt)); ok {
+		b.text = actual
+	}
+	w.setPortal(&w.confirmed, b.name, b)
+	if w.detail == DetailFull && !e.Started && !b.started {
+		w.number(e)
+		record := e.Statement
+		record.Name, record.Portal, record.NParams, record.Params = b.stmt, b.name, b.nparams, b.params
+		record.Text, record.TextLen, record.TextSHA256, record.Types = b.text.tail[:b.text.cut], b.text.whole, b.text.sha, b.text.types()
+		record.SQLState = "00000"
+		b.record = &record
+	}
+}
+
+// failed notes an error in the reply to e. All but a Query and a FunctionCall end with it.
+func (w *watch) failed(e *entry, body []byte) {
+	failure := parseError(body)
+	e.SQLState, e.Message = failure.Code, failure.Message
+	w.copyEnds(e, failure.Code)
+	if e.Op == OpQuery || e.Op == OpFunction {
+		return
+	}
+	if w.flight.pop(); e.Op == OpBind && e.bound != nil && e.bound.started && !e.Started {
+		e.bound.code, e.bound.message = e.SQLState, e.Message // its Execute's start stands for both
+		w.drop(e)
+		return
+	}
+	w.finish(e)
+}
+
+// stray notes an error that answers none of the entries: that of a Sync's implicit commit is the last
+// statement's; that of a request of the broker's own is the next one's.
+func (w *watch) stray(body []byte, head token) {
+	failure := parseError(body)
+	switch {
+	case head.kind == kindSync && len(w.done) > 0:
+		last := w.done[len(w.done)-1]
+		last.SQLState, last.Message = failure.Code, failure.Message
+	case head.origin == fromBroker && w.flight.size > 0:
+		w.failed(w.flight.head(), body)
+	}
+}
+
+// skipped tells of an entry that the server has passed over after an error.
+func (w *watch) skipped(e *entry) {
+	if !e.Started {
+		w.drop(e)
+		return
+	}
+	if e.bound != nil && e.bound.code != "" {
+		e.SQLState, e.Message = e.bound.code, e.bound.message
+	} else {
+		e.Skipped = true
+	}
+	w.tell(e)
+}
+
+// unknown tells of an entry of which it is not known whether the server has run it.
+func (w *watch) unknown(e *entry) {
+	if !e.Started && (e.Op == OpParse || e.Op == OpBind || e.Op == OpClose) {
+		w.drop(e)
+		return
+	}
+	w.fill(e)
+	w.tell(e)
+}
+
+// inDoubt passes the time until replies can be told apart again.
+func (w *watch) inDoubt(typ, status byte) {
+	w.doubt = true
+	if typ == pgwire.MsgReadyForQuery {
+		w.flush(status)
+	}
+}
+
+// readyForQuery tells of all that is done, now that the state of the transaction is known.
+func (w *watch) readyForQuery(status byte) {
+	w.flush(status)
+	if status == 'I' {
+		w.clearPortals(&w.confirmed)
+	}
+}
+
+func (w *watch) flush(status byte) {
+	if len(w.done) == 0 {
+		return
+	}
+	now := clockNow()
+	for i, e := range w.done {
+		e.Tx, e.Exec = status, since(now, e.from)
+		w.tell(e)
+		w.done[i] = nil
+	}
+	w.done = w.done[:0]
+}
+
+// lastWords notes the FATAL that the server leaves with.
+func (w *watch) lastWords(e *pgwire.Error) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fatal, w.fatalText = e.Code, e.Message
+}
+
+// over tells of what has no answer when the session has ended. Nothing else of the session runs.
+func (w *watch) over(e *End) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flush(0)
+	if w.fatal == "" && e.Tell != nil {
+		w.fatal, w.fatalText = e.Tell.Code, e.Tell.Message
+	}
+	for w.flight.size > 0 {
+		e := w.flight.pop()
+		if e.Op == OpQuery || e.Op == OpExecute || e.Op == OpFunction {
+			if e.SQLState == "" {
+				e.SQLState, e.Message = w.fatal, w.fatalText
+			}
+			w.copyEnds(e, e.SQLState)
+			w.fatal, w.fatalText = "", ""
+		}
+		w.unknown(e)
+	}
+	w.refuse("", "", true)
+	w.clearPortals(&w.confirmed)
+}
+
+// abandon gives up what was scanned and not sent. code and text are what the client reads of the first
+// request; what is behind it will be scanned again.
+func (w *watch) abandon(code, text string, told bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.scanned = false
+	w.refuse(code, text, told)
+	w.settleNames()
+}
+
+// refuse tells of what was scanned and not sent. told says whether what Start was told stands.
+func (w *watch) refuse(code, text string, told bool) {
+	ready := w.ready[w.planned:]
+	w.ready, w.planned = w.ready[:0], 0
+	for _, e := range ready {
+		first := code != "" && e.Op != OpParse && e.Op != OpBind && e.Op != OpClose
+		switch {
+		case e.Started && !told:
+			w.drop(e)
+		case first, e.Started:
+			w.fill(e)
+			e.SQLState, e.Message, e.Skipped = code, text, code == ""
+			code, text = "", ""
+			w.tell(e)
+		default:
+			w.drop(e)
+		}
+	}
+	w.starts = w.starts[:0]
+}
+
+// complete notes a CommandComplete.
+func (e *entry) complete(body []byte) {
+	if n := indexNUL(body); n >= 0 {
+		body = body[:n]
+	}
+	tag := tagString(body)
+	if e.Tags == nil {
+		e.tag[0] = tag
+		e.Tags = e.tag[:1:1]
+	} else {
+		e.Tags = append(e.Tags, tag)
+	}
+	verb, _, _ := bytes.Cut(body, []byte{' '})
+	count, _ := strconv.ParseInt(string(body[bytes.LastIndexByte(body, ' ')+1:]), 10, 64)
+	switch string(verb) {
+	case "INSERT", "UPDATE", "DELETE", "MERGE", "COPY":
+		e.Rows += count
+	case "SELECT":
+		if e.RowsOut == 0 { // CREATE TABLE AS
+			e.Rows += count
+		}
+	}
+	if e.copy.state == copyIn {
+		e.copy.rows = count
+	}
+}
+
+// commonTags are not allocated.
+var commonTags = func() map[string]string {
+	m := make(map[string]string)
+	for _, tag := range []string{"BEGIN", "COMMIT", "ROLLBACK", "SET", "INSERT 0 1", "UPDATE 0", "UPDATE 1", "DELETE 0", "DELETE 1"} {
+		m[tag] = tag
+	}
+	for i := range 101 {
+		tag := "SELECT " + strconv.Itoa(i)
+		m[tag] = tag
+	}
+	return m
+}()
+
+func tagString(b []byte) string {
+	if tag, ok := commonTags[string(b)]; ok {
+		return tag
+	}
+	return string(b)
+}
+
+// copyBegins notes the start of a COPY's data phase.
+func (e *entry) copyBegins(typ byte, body []byte) {
+	e.copy = copying{state: copyOut, from: clockNow()}
+	switch typ {
+	case pgwire.MsgCopyInResponse:
+		e.copy.state = copyIn
+	case pgwire.MsgCopyBothResponse:
+		e.copy.state = copyBoth
+	}
+	if len(body) >= 3 {
+		e.copy.binary = body[0] == 1
+		e.copy.columns = int(binary.BigEndian.Uint16(body[1:]))
+	}
+}
+
+// copyEnds tells of a COPY's data phase, if e is in one.
+func (w *watch) copyEnds(e *entry, code string) {
+	c := e.copy
+	if c.state == copyNone {
+		return
+	}
+	e.copy = copying{}
+	w.number(e)
+	if c.state != copyOut {
+		c.bytes += w.copyIn
+		w.copyIn = 0
+	}
+	w.to.Copied(&Copy{
+		Statement: e.ID, Direction: c.state.direction(), Binary: c.binary, Columns: c.columns, Rows: c.rows, Bytes: c.bytes,
+		SQLState: code, Exec: since(clockNow(), c.from),
+	})
+}
+
+func (c copyState) direction() string {
+	return [...]string{copyNone: "", copyIn: "in", copyOut: "out", copyBoth: "both"}[c]
+}
