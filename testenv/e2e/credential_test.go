@@ -69,7 +69,7 @@ func (d *documented) testNewPassword(t *testing.T) {
 	if _, err := b.TryConnect(d.w.Client("app_rw"), "app_rw", "orders"); SQLState(err) != "28P01" {
 		t.Errorf("the old password: %v, want SQLSTATE 28P01", err)
 	}
-	b.replace(t, "secrets/app_rw", []byte("panther\n"))
+	b.WriteFile(t, "secrets/app_rw", []byte("panther\n"))
 	b.Connect(t, d.w.Client("app_rw"), "app_rw", "orders")
 	if one[int](t, held, "select 1") != 1 {
 		t.Error("the connection that was there is lost")

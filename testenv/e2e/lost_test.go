@@ -65,6 +65,11 @@ func TestW68NothingSentIsNothingLost(t *testing.T) {
 			if tt.name == "transaction, settings" {
 				want = "5MB survivor"
 			}
+			if err == nil && tt.pool == "" {
+				if name := one[string](t, c, "select current_setting('pgsignet.map', true)"); name != "people" {
+					t.Errorf("the stamps did not follow: map %q", name)
+				}
+			}
 			if err == nil && settings != want {
 				t.Errorf("on the other connection: %s, want %s", settings, want)
 			}

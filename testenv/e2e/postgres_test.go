@@ -91,18 +91,6 @@ func issuerLogin(lifetime string) string {
 	return "credential \"issuer\" {\n cert_file = \"roles-ca.crt\"\n key_file = \"roles-ca.key\"\n lifetime = \"" + lifetime + "\"\n }"
 }
 
-// replace writes a file of the broker's folder anew, as tools do: renamed into place.
-func (b *Broker) replace(t testing.TB, name string, content []byte) {
-	t.Helper()
-	path := filepath.Join(b.Dir, name)
-	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // replacePair writes NAME.crt and NAME.key anew.
 func (b *Broker) replacePair(t testing.TB, name string, leaf *pki.Leaf) {
 	t.Helper()
@@ -110,8 +98,8 @@ func (b *Broker) replacePair(t testing.TB, name string, leaf *pki.Leaf) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.replace(t, name+".key", key)
-	b.replace(t, name+".crt", leaf.PEM())
+	b.WriteFile(t, name+".key", key)
+	b.WriteFile(t, name+".crt", leaf.PEM())
 }
 
 // pollLog waits until the broker has logged a text.
