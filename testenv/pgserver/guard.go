@@ -16,7 +16,7 @@ dir=$1
 read -r _
 [ -d "$dir" ] || exit 0
 ours() {
-	[ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
+	[ ! -e "$dir/container" ] && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
 	[ -e "/proc/$pid/cwd" ] || return 0
 	[ "$(readlink "/proc/$pid/cwd")" = "$dir/data" ]
 }
@@ -26,8 +26,11 @@ ours && kill -QUIT "$pid"
 n=0
 while ours && [ $n -lt 100 ]; do sleep 0.05; n=$((n + 1)); done
 ours && kill -KILL "$pid"
-[ -e "$dir/data/postmaster.pid" ] && [ -n "$shm" ] && ipcrm -m "$shm" 2>/dev/null
-[ -e "$dir/container" ] && docker rm -f "$(cat "$dir/container")" >/dev/null 2>&1
+if [ -e "$dir/container" ]; then
+	docker rm -f "$(cat "$dir/container")" >/dev/null 2>&1
+elif [ -e "$dir/data/postmaster.pid" ] && [ -n "$shm" ]; then
+	ipcrm -m "$shm" 2>/dev/null
+fi
 rm -rf "$dir" || { sleep 1; rm -rf "$dir"; }
 `
 

@@ -86,7 +86,7 @@ func prepare(inst *Installation, opts Options) (*Server, error) {
 }
 
 func (s *Server) layOut() error {
-	if err := s.user.own(s.dir); err != nil {
+	if err := errors.Join(s.user.own(s.dir), s.nameContainer()); err != nil {
 		return err
 	}
 	for _, name := range []string{"s", "tls"} {
@@ -182,6 +182,9 @@ func (s *Server) logFile() string { return filepath.Join(s.dir, "log") }
 
 // program is a command of the installation, run as the server's user.
 func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
+	if s.Install.Image != "" {
+		return s.dockerCommand(ctx, name, args...)
+	}
 	return s.Command(ctx, s.Program(name), args...)
 }
 
@@ -228,10 +231,18 @@ func (s *Server) waitReady(ctx context.Context, proc *process) error {
 func (s *Server) state(proc *process) string {
 	const pidLine, stateLine = 0, 7
 	fields := s.pidFile()
-	if len(fields) <= stateLine || fields[pidLine] != strconv.Itoa(proc.cmd.Process.Pid) {
+	if len(fields) <= stateLine || fields[pidLine] != s.pid(proc) {
 		return ""
 	}
 	return strings.TrimSpace(fields[stateLine])
+}
+
+// pid is what the postmaster takes for its own; in a container that is 1.
+func (s *Server) pid(proc *process) string {
+	if s.Install.Image != "" {
+		return "1"
+	}
+	return strconv.Itoa(proc.cmd.Process.Pid)
 }
 
 func (s *Server) pidFile() []string {

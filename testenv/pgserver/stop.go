@@ -37,7 +37,11 @@ func (s *Server) Stop(ctx context.Context, mode Mode) error {
 	defer cancel()
 	children := childrenOf(s.proc.cmd.Process.Pid)
 	defer adoptOrphans()()
-	s.proc.signal(signals[mode])
+	if mode == Kill && s.Install.Image != "" {
+		s.killContainer()
+	} else {
+		s.proc.signal(signals[mode])
+	}
 	if mode == Kill {
 		for _, pid := range children {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may just have ended
@@ -47,6 +51,9 @@ func (s *Server) Stop(ctx context.Context, mode Mode) error {
 		return err
 	}
 	s.proc = nil
+	if mode == Kill && s.Install.Image != "" { // the file names pid 1, as the next server's will
+		return os.Remove(filepath.Join(s.data(), "postmaster.pid"))
+	}
 	return nil
 }
 
@@ -98,7 +105,7 @@ func (s *Server) Close() error {
 func (s *Server) freeSharedMemory() {
 	const segmentLine = 6
 	file := s.pidFile()
-	if len(file) <= segmentLine {
+	if s.Install.Image != "" || len(file) <= segmentLine { // a container's segments went with it
 		return
 	}
 	fields := strings.Fields(file[segmentLine]) // key and id
