@@ -68,6 +68,7 @@ func (s *session) refuse(stage string, err error) {
 		Denial: auditDenial(stage, told, err),
 	}
 	s.describeDecision(record, err)
+	s.noteShadow(record)
 	s.recordDenial(record, told, err)
 	if stage != stagePool && told.Code == pgwire.InvalidAuthorizationSpecification {
 		s.holdBack(s.ctx, s.client.Addr.Addr(), &s.client.TLS)
@@ -102,6 +103,7 @@ func (s *session) recordDenial(record *audit.Record, told *pgwire.Error, err err
 // recordOpen records an access before the client is let in: durably when delivery is strict. Under
 // best_effort a record that finds the queue full is counted by the audit, and nobody is kept out.
 func (s *session) recordOpen(record *audit.Record) error {
+	s.noteShadow(record)
 	trail := s.server.cfg.Audit
 	err := trail.Write(s.ctx, record)
 	switch {

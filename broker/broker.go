@@ -90,6 +90,7 @@ type Snapshot struct {
 	Upstreams map[string]*Upstream       // by name
 	Catalog   Catalog
 
+	Shadow       *Shadow               // nil: none
 	IdentityKeys map[string]*stamp.Key // by database name, "*" too: what signs `stamp` token
 }
 

@@ -16,7 +16,8 @@ type decision struct {
 	verified *trust.Verified
 	identity *identity.Identity
 	request  policy.Request
-	grant    *policy.Grant // nil while only the certificate has been judged
+	grant    *policy.Grant   // nil while only the certificate has been judged
+	shadow   *shadowDecision // of the shadow policy, if it differs
 }
 
 // decide verifies the certificate and asks the policy, again when a reload came in between (T90).
@@ -47,25 +48,31 @@ func (s *session) decideBy(snap *Snapshot, now time.Time) (stage string, err err
 	d.identity.Anchors = d.verified.Anchors
 	d.request = s.policyRequest(d.identity, now)
 	s.verified.Store(d.verified)
-	if d.grant, err = s.askPolicy(snap, d.request); err != nil {
-		s.decided.Store(d)
+	d.grant, err = s.askPolicy(snap, d.request)
+	d.shadow = s.compareShadow(d, err)
+	s.decided.Store(d)
+	if err != nil {
 		return stagePolicy, err
 	}
-	s.decided.Store(d)
 	return "", nil
 }
 
-// askPolicy decides the request. Physical replication is of a whole server and names no database, or
+// askPolicy decides the request by the policy in force.
+func (s *session) askPolicy(snap *Snapshot, r policy.Request) (*policy.Grant, error) {
+	return s.ask(snap.Policy, snap.Databases, r)
+}
+
+// ask decides the request. Physical replication is of a whole server and names no database, or
 // the word "replication" instead (pg_basebackup): it is granted by the first database that the
 // client may replicate from.
-func (s *session) askPolicy(snap *Snapshot, r policy.Request) (*policy.Grant, error) {
-	grant, err := snap.Policy.Decide(r)
+func (s *session) ask(p *policy.Policy, databases []string, r policy.Request) (*policy.Grant, error) {
+	grant, err := p.Decide(r)
 	if err == nil || !s.physicalReplication() {
 		return grant, err
 	}
-	for _, name := range snap.Databases {
+	for _, name := range databases {
 		r.Database = name
-		if grant, err := snap.Policy.Decide(r); err == nil {
+		if grant, err := p.Decide(r); err == nil {
 			return grant, nil
 		}
 	}

@@ -72,7 +72,7 @@ func auditCert(id *identity.Identity, v *trust.Verified) *audit.Cert {
 	for _, ip := range id.IP {
 		c.IP = append(c.IP, ip.String())
 	}
-	for oid, value := range id.Extension {
+	for oid, value := range stringExtensions(id, v) {
 		c.Ext = append(c.Ext, audit.Pair{Name: oid, Value: value})
 	}
 	sort.Slice(c.Ext, func(i, j int) bool { return c.Ext[i].Name < c.Ext[j].Name })
@@ -86,6 +86,14 @@ func auditCert(id *identity.Identity, v *trust.Verified) *audit.Cert {
 		}
 	}
 	return c
+}
+
+// stringExtensions are all that a rule could read, now or in a replay, mapped or not.
+func stringExtensions(id *identity.Identity, v *trust.Verified) map[string]string {
+	if v == nil {
+		return id.Extension
+	}
+	return identity.Strings(v.Leaf)
 }
 
 func auditRequested(s *pgwire.Startup) *audit.Requested {

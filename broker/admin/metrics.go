@@ -25,6 +25,7 @@ type Metrics struct {
 	failed  *prometheus.CounterVec
 	remains prometheus.Histogram
 	lax     *prometheus.CounterVec
+	shadow  *prometheus.CounterVec
 
 	reasons bounded // of denied
 	ending  bounded // of ends
@@ -49,6 +50,7 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 		acquire:  histogram("pool_acquire_seconds", "Time until a session had a server connection, by upstream.", waits, "upstream"),
 		connect:  histogram("upstream_connect_seconds", "Time to dial and log in to a server, by upstream.", waits, "upstream"),
 		lax:      counter("logins_tolerated_total", "Logins that crl_policy or ocsp let in without a current answer, by listener and what a strict setting would say.", "listener", "reason"),
+		shadow:   counter("shadow_differences_total", "Logins that the shadow policy decides otherwise, by what it would have done.", "verdict"),
 		remains: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "client_certificate_expiration_seconds", Buckets: lifetimes,
 			Help: "Remaining life of client certificates at login.",
@@ -62,7 +64,7 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.acquire, m.connect, m.remains, m.lax,
+		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.acquire, m.connect, m.remains, m.lax, m.shadow,
 		&scrape{gauges: gauges},
 	)
 	return m
@@ -88,6 +90,9 @@ func (m *Metrics) LoggedIn(rule string, remaining time.Duration) {
 // Tolerated counts a login that was let in although a strict setting would have refused it for reason
 // (T57, T61).
 func (m *Metrics) Tolerated(listener, reason string) { m.lax.WithLabelValues(listener, reason).Inc() }
+
+// ShadowDiffered counts a login that the shadow policy decides otherwise; verdict is granted or refused.
+func (m *Metrics) ShadowDiffered(verdict string) { m.shadow.WithLabelValues(verdict).Inc() }
 
 // Denied counts a refused login.
 func (m *Metrics) Denied(reason string) { m.denied.WithLabelValues(m.reasons.word(reason)).Inc() }

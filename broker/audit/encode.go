@@ -68,11 +68,12 @@ func (e *encoder) record(r *Record, st clean, lost uint64) {
 	l.str("role", r.Role)
 	l.str("database", r.Database)
 	l.rule(r.Rule)
-	l.requested(r.Requested)
+	l.requested(e.privacy.requested(r.Requested))
 	l.granted(r.Granted)
 	l.upstream(r.Upstream)
 	l.setup(r.Setup)
 	l.denial(r.Denial)
+	l.shadow(r.Shadow)
 	l.stmt(r.Stmt, st)
 	l.copied(r.Copy)
 	l.cancel(r.Cancel)
@@ -155,6 +156,27 @@ func (e *line) rule(r *Rule) {
 	e.list("matched", r.Matched)
 	e.list("captures", r.Captures)
 	e.str("config_sha256", r.ConfigSHA256)
+	e.close()
+}
+
+func (e *line) shadow(v *Shadow) {
+	if v == nil {
+		return
+	}
+	e.open("shadow")
+	e.str("verdict", v.Verdict)
+	e.list("differs", v.Differs)
+	e.str("reason", v.Reason)
+	if v.Rule != nil {
+		e.str("kind", v.Rule.Kind)
+		e.str("name", v.Rule.Name)
+		e.str("file", v.Rule.File)
+		e.some("line", int64(v.Rule.Line))
+		e.str("config_sha256", v.Rule.ConfigSHA256)
+	}
+	e.str("role", v.Role)
+	e.str("database", v.Database)
+	e.str("admin", v.Admin)
 	e.close()
 }
 

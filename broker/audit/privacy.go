@@ -73,6 +73,26 @@ func (p privacy) clean(s string, changed *bool) string {
 	return s
 }
 
+// requested takes identity tokens out of start-up parameters.
+func (p privacy) requested(r *Requested) *Requested {
+	if r == nil {
+		return nil
+	}
+	out := r
+	for i, pair := range r.Params {
+		if !identityToken.MatchString(pair.Value) {
+			continue
+		}
+		if out == r {
+			clean := *r
+			clean.Params = slices.Clone(r.Params)
+			out = &clean
+		}
+		out.Params[i].Value = identityToken.ReplaceAllLiteralString(pair.Value, mask)
+	}
+	return out
+}
+
 // values cleans parameters; the slice given is not changed.
 func (p privacy) values(vs []Value, changed *bool) []Value {
 	out := vs

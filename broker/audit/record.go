@@ -58,6 +58,7 @@ type Record struct {
 	Upstream  *Upstream
 	Setup     *Setup
 	Denial    *Denial
+	Shadow    *Shadow
 	Stmt      *Stmt
 	Copy      *Copy
 	Cancel    *Cancel
@@ -156,6 +157,16 @@ type Denial struct {
 	Count    int    // refusals folded into this line; 0 counts as 1
 	// Undecidable: a refusal by the policy whose line lacks what replay needs.
 	Undecidable bool
+}
+
+// Shadow is what a shadow policy would have decided, where that is not what was decided.
+type Shadow struct {
+	Verdict        string   // granted, refused
+	Differs        []string // verdict; or map, role, database, admin
+	Reason         string   // of a refusal
+	Rule           *Rule    // that granted, refused or came furthest
+	Role, Database string
+	Admin          string
 }
 
 // Phase says which half of a statement a record holds.

@@ -35,6 +35,9 @@ type Config struct {
 	// SHA256 is the lower-case hex digest over the files' contents in that order.
 	SHA256 string
 
+	// Shadow is a second configuration whose rules decide every login beside these; nil: none.
+	Shadow *Config
+
 	policy *policy.Policy
 }
 

@@ -24,6 +24,17 @@ func (p *Problems) AddError(summary, detail string) {
 	p.diags = p.diags.Append(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: detail})
 }
 
+// Join adds the problems of another configuration.
+func (p *Problems) Join(other *Problems) {
+	p.diags = append(p.diags, other.diags...)
+	for name, f := range other.files {
+		if p.files == nil {
+			p.files = map[string]*hcl.File{}
+		}
+		p.files[name] = f
+	}
+}
+
 // Counts is the number of errors and of warnings.
 func (p *Problems) Counts() (errors, warnings int) {
 	for _, d := range p.diags {

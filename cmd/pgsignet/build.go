@@ -79,10 +79,11 @@ func newSnapshot(cfg *config.Config, trusted map[string]*trust.Snapshot, trail f
 		IdentityKeys: make(map[string]*stamp.Key),
 	}
 	var errs []error
+	if cfg.Shadow != nil {
+		s.Shadow = &broker.Shadow{Policy: cfg.Shadow.Policy(), Databases: databaseNames(cfg.Shadow), SHA256: cfg.Shadow.SHA256}
+	}
+	s.Databases = databaseNames(cfg)
 	for _, d := range cfg.Databases {
-		if d.Name != "*" {
-			s.Databases = append(s.Databases, d.Name)
-		}
 		if d.IdentityKey == "" {
 			continue
 		}
@@ -109,6 +110,17 @@ func newSnapshot(cfg *config.Config, trusted map[string]*trust.Snapshot, trail f
 		return nil, err
 	}
 	return s, s.CheckSeparation()
+}
+
+// databaseNames are the names of databases, without "*", in the files' order.
+func databaseNames(cfg *config.Config) []string {
+	var names []string
+	for _, d := range cfg.Databases {
+		if d.Name != "*" {
+			names = append(names, d.Name)
+		}
+	}
+	return names
 }
 
 func compilePolicy(cfg *config.Config) (*policy.Policy, error) {

@@ -99,6 +99,7 @@ func commands() []*cobra.Command {
 		newFmtCommand(),
 		newHealthcheckCommand(),
 		newImportCommand(),
+		newReplayCommand(),
 		newServeCommand(),
 		newSQLCommand(),
 		newTestCommand(),

@@ -33,8 +33,11 @@ Status 0: stopped as told; 78: the configuration is not valid, nothing was start
 		Args: cobra.NoArgs,
 	}
 	flags := addConfigFlags(cmd)
+	var shadow []string
+	cmd.Flags().StringArrayVar(&shadow, "shadow", nil,
+		"`PATH` of a second configuration: its rules decide every login, too, and where they differ is recorded; may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		load := flags.source().Load
+		load := withShadow(flags.source().Load, shadow)
 		cfg, err := loadForServe(load, cmd.ErrOrStderr())
 		if err != nil {
 			return err
