@@ -9,18 +9,33 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // initData makes the data directory, by initdb or from the template that an earlier one left.
 func (s *Server) initData(ctx context.Context) error {
-	if !s.opts.CacheTemplate {
-		return s.initdb(ctx, s.data())
+	if parent, ok := s.templates(); ok {
+		template, err := s.template(ctx, parent)
+		if err != nil {
+			return err
+		}
+		return s.copyTree(ctx, template, s.data())
 	}
-	template, err := s.template(ctx)
-	if err != nil {
-		return err
+	return s.initdb(ctx, s.data())
+}
+
+// templates is the cache's folder for templates; false when there shall be none or we may not write there.
+func (s *Server) templates() (string, bool) {
+	cache, err := CacheDir()
+	if !s.opts.CacheTemplate || err != nil {
+		return "", false
 	}
-	return s.copyTree(ctx, template, s.data())
+	parent := filepath.Join(cache, "initdb")
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", false
+	}
+	return parent, unix.Access(parent, unix.W_OK) == nil
 }
 
 func (s *Server) initdb(ctx context.Context, dir string) error {
@@ -45,15 +60,7 @@ func appendLine(path, line string) error {
 
 // template returns a data directory that was never started, made once per version and user. All
 // clusters of one template share a system identifier, which only a standby looks at.
-func (s *Server) template(ctx context.Context) (string, error) {
-	cache, err := CacheDir()
-	if err != nil {
-		return "", err
-	}
-	parent := filepath.Join(cache, "initdb")
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return "", err
-	}
+func (s *Server) template(ctx context.Context, parent string) (string, error) {
 	unlock, err := lockFile(filepath.Join(parent, ".lock"))
 	if err != nil {
 		return "", err
