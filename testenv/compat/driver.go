@@ -8,7 +8,6 @@ import (
 type Driver struct {
 	Key      string   // its table's name is made of it
 	Name     string   // for people
-	Always   bool     // has protocol code of its own, so it must be present wherever the tests run
 	Packages []string // Debian packages it needs
 	Needs    []string // files, as filepath.Glob patterns, that prove it is installed
 	Build    func(*Place) ([]string, error)
@@ -53,7 +52,7 @@ func Drivers() []Driver {
 			Needs: []string{psqlProgram}, Build: libpq18(script("/bin/sh", "psql.sh")), BrokerOnly: true,
 			Env: []string{"COMPAT_PSQL=" + psqlProgram, "COMPAT_LIBRARY=libpq 18", "PGSSLNEGOTIATION=direct", "PGMINPROTOCOLVERSION=3.2", "PGMAXPROTOCOLVERSION=3.2"},
 		},
-		{Key: "pgx", Name: "pgx", Always: true, Picky: true, Build: goProgram("pgx")},
+		{Key: "pgx", Name: "pgx", Picky: true, Build: goProgram("pgx")},
 		{Key: "libpq_go", Name: "lib/pq", Build: goProgram("libpq")},
 		{
 			Key: "psycopg2", Name: "psycopg2", Packages: []string{"python3-psycopg2"},
@@ -69,15 +68,15 @@ func Drivers() []Driver {
 			Env: []string{"PGSSLNEGOTIATION=direct", "PGMINPROTOCOLVERSION=3.2", "PGMAXPROTOCOLVERSION=3.2"},
 		},
 		{
-			Key: "asyncpg", Name: "asyncpg", Always: true, Packages: []string{"python3-asyncpg"},
+			Key: "asyncpg", Name: "asyncpg", Packages: []string{"python3-asyncpg"},
 			Needs: []string{"/usr/lib/python3/dist-packages/asyncpg"}, Build: script(python, "asyncpg_driver.py"),
 		},
 		{
-			Key: "pgjdbc", Name: "pgjdbc", Always: true, Picky: true, Packages: []string{"libpostgresql-jdbc-java", "default-jdk-headless"},
+			Key: "pgjdbc", Name: "pgjdbc", Picky: true, Packages: []string{"libpostgresql-jdbc-java", "default-jdk-headless"},
 			Needs: []string{pgjdbcJar}, Build: script("java", "Jdbc.java", "-XX:TieredStopAtLevel=1", "-cp", pgjdbcJar),
 		},
-		{Key: "node_pg", Name: "node-postgres", Always: true, Build: nodeProgram("pg.js")},
-		{Key: "postgres_js", Name: "postgres.js", Always: true, Build: nodeProgram("postgres.js")},
+		{Key: "node_pg", Name: "node-postgres", Build: nodeProgram("pg.js")},
+		{Key: "postgres_js", Name: "postgres.js", Build: nodeProgram("postgres.js")},
 		{
 			Key: "ruby_pg", Name: "ruby-pg", Packages: []string{"ruby-pg"}, Needs: []string{"/usr/lib/ruby/vendor_ruby/pg.rb"},
 			Build: script("/usr/bin/ruby", "ruby_driver.rb"),

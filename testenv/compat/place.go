@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -57,10 +58,16 @@ func libpq18(build func(*Place) ([]string, error)) func(*Place) ([]string, error
 func goProgram(name string) func(*Place) ([]string, error) {
 	return func(p *Place) ([]string, error) {
 		program := filepath.Join(p.Work, name)
-		build := exec.Command("go", "build", "-o", program, ".")
-		build.Dir = filepath.Join(p.Source, name)
-		build.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
-		if out, err := build.CombinedOutput(); err != nil {
+		tool := func(args ...string) ([]byte, error) {
+			cmd := exec.Command("go", args...)
+			cmd.Dir = filepath.Join(p.Source, name)
+			cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
+			return cmd.CombinedOutput()
+		}
+		if out, err := tool("mod", "download"); err != nil {
+			return nil, absent(fmt.Sprintf("its module cannot be had: %v %s", err, bytes.TrimSpace(out)))
+		}
+		if out, err := tool("build", "-o", program, "."); err != nil {
 			return nil, fmt.Errorf("build %s: %w\n%s", name, err, out)
 		}
 		return []string{program}, nil

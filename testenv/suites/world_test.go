@@ -59,7 +59,7 @@ func (w *world) target(t *testing.T, mode string) *Target {
 // run's: DISCARD ALL cannot unload a library (guc), drop the empty schema of temporary objects (temp)
 // or count a session (stats). Transaction mode lists those.
 func (w *world) options(mode string) e2e.Options {
-	pool := "size = 60\n mode = \"" + mode + "\""
+	pool := "size = 60\n max_pinned = 60\n mode = \"" + mode + "\""
 	if mode == session {
 		pool += "\n max_lifetime = \"1s\""
 	}
