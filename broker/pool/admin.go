@@ -145,9 +145,7 @@ func (p *Pools[S]) Retire(within time.Duration, match func(ServerInfo[S]) bool) 
 
 func (p *Pools[S]) retire(e *entry[S], within time.Duration, now time.Time) {
 	if within > 0 {
-		if end := now.Add(rand.N(within)); e.expires.IsZero() || end.Before(e.expires) {
-			e.expires = end
-		}
+		e.expireBy(now.Add(rand.N(within)))
 		return
 	}
 	e.doomed = true

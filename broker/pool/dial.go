@@ -45,7 +45,7 @@ func (p *Pools[S]) dialed(e *entry[S], s S, err error) {
 	e.server, e.created = s, now
 	p.servers[s] = e
 	if life := pl.limits.MaxLifetime; life > 0 {
-		e.expires = now.Add(life - rand.N(life/10+1))
+		e.expireBy(now.Add(life - rand.N(life/10+1))) // Retire may have set an earlier end during the dial
 	}
 	if pl.waiters.len() == 0 || e.spent(now) || p.closed {
 		p.giveBack(e, now)

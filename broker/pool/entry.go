@@ -51,6 +51,13 @@ func (e *entry[S]) spent(now time.Time) bool {
 	return e.doomed || !e.expires.IsZero() && !now.Before(e.expires)
 }
 
+// expireBy sets when e ends, unless that is to be sooner.
+func (e *entry[S]) expireBy(end time.Time) {
+	if e.expires.IsZero() || end.Before(e.expires) {
+		e.expires = end
+	}
+}
+
 // lru is a ring of idle connections, longest idle first. Its zero value must be initialised.
 type lru[S Server] struct{ root entry[S] }
 

@@ -8,8 +8,12 @@ import (
 // sweepEvery is how often Run looks for connections that are due to end.
 const sweepEvery = time.Second
 
-// forgetAfter is how long the record of an unused key without connections is kept.
-const forgetAfter = 10 * time.Minute
+// forgetAfter is how long the record of an unused key without connections is kept, and maxForgotten
+// how many of them: clients choose the names behind `database "*"`.
+const (
+	forgetAfter  = 10 * time.Minute
+	maxForgotten = 4096
+)
 
 // Run keeps the pools until ctx ends: it closes what is expired, idle for too long or dead, keeps
 // MinIdle connections ready and retries failed dials. Without it none of that happens.
@@ -68,9 +72,10 @@ func (p *Pools[S]) sweep(now time.Time) {
 			p.close(e, now)
 		}
 	}
+	crowded := len(p.pools) > maxForgotten
 	for key, pl := range p.pools {
 		p.refill(pl, now)
-		if len(pl.entries) == 0 && pl.waiters.len() == 0 && now.Sub(pl.used) >= forgetAfter {
+		if len(pl.entries) == 0 && pl.waiters.len() == 0 && (crowded || key.Replication || now.Sub(pl.used) >= forgetAfter) {
 			delete(p.failing, pl)
 			delete(p.pools, key)
 		}
