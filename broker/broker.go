@@ -277,10 +277,22 @@ func (s *Server) admit(d *door, raw net.Conn) {
 	})
 }
 
-// recoverSession keeps a bug in one session from ending all others.
+// recoverSession keeps a bug in one session from ending all others. The client is told so while its
+// login is under way; later it may be in the middle of a message, and the connection just ends.
 func (s *Server) recoverSession(c *session) {
-	if r := recover(); r != nil {
-		s.log.Error("session panicked", zap.Stringer("sid", c.id), zap.Any("panic", r), zap.Stack("stack"))
+	r := recover()
+	if r == nil {
+		return
+	}
+	s.log.Error("session panicked", zap.Stringer("sid", c.id), zap.Any("panic", r), zap.Stack("stack"))
+	again := c.panicked // while it was being ended: enough of it
+	c.panicked = true
+	switch {
+	case again, c.client == nil:
+	case c.isOpen():
+		c.close(relay.Result{End: relay.End{Reason: reasonInternal}})
+	default:
+		c.refuse(stageStartup, fmt.Errorf("panic: %v", r))
 	}
 }
 
@@ -330,6 +342,7 @@ const (
 	reasonLocked        relay.Reason = "locked"
 	reasonIdleTimeout   relay.Reason = "idle_timeout"
 	reasonMaxDuration   relay.Reason = "max_duration"
+	reasonInternal      relay.Reason = "internal"
 
 	reasonStatementTimeout relay.Reason = "statement_timeout"
 )

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/upstream"
@@ -46,8 +48,15 @@ func (s *Server) poolRequest(c *session) (pool.Request, error) {
 	}, nil
 }
 
-// dial opens the server connection that the pool asks for and gives it its reader.
-func (s *Server) dial(ctx context.Context, key pool.Key) (*relay.Server, error) {
+// dial opens the server connection that the pool asks for and gives it its reader. It runs in a
+// goroutine of the pool's: a panic ends the dial, not the process.
+func (s *Server) dial(ctx context.Context, key pool.Key) (_ *relay.Server, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error("dial panicked", zap.String("upstream", key.Upstream), zap.Any("panic", r), zap.Stack("stack"))
+			err = fmt.Errorf("panic during dial: %v", r)
+		}
+	}()
 	up := s.snapshot.Load().Upstreams[key.Upstream]
 	if up == nil {
 		return nil, fmt.Errorf("upstream %q is not configured", key.Upstream)
@@ -101,6 +110,9 @@ func (s *session) checkLogin(lease relay.Lease) (ok bool) {
 	if err == nil && reply.Error == nil && len(reply.Values) == 1 && string(reply.Values[0]) == "t" {
 		lease.Checked()
 		return true
+	}
+	if s.ctx.Err() != nil {
+		return false // the session was ended, which says nothing of the role
 	}
 	key := poolKey(d.grant, d.snapshot.Upstreams[d.grant.Upstream].Pool.Share)
 	s.server.pools.Retire(0, func(i pool.ServerInfo[*relay.Server]) bool { return i.Key == key })

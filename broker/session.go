@@ -31,6 +31,8 @@ type session struct {
 	counted netip.Addr // half open for this address, if valid
 	inside  bool       // a client: no longer half open; owned by run
 
+	panicked bool // owned by run
+
 	summed bool // its statistics have been added for good; guarded by the server's traffic.mu
 
 	// Owned by run; client is set before live.enter and fixed from then on.
@@ -56,6 +58,7 @@ type session struct {
 
 // run serves one accepted socket until nothing of it is left.
 func (s *session) run(raw net.Conn) {
+	defer raw.Close() // after a panic; else it has been
 	client, cancel, err := downstream.Admit(s.ctx, raw, s.door.admit)
 	switch {
 	case err != nil:
@@ -71,6 +74,7 @@ func (s *session) run(raw net.Conn) {
 // serve takes an admitted client through its login and its session.
 func (s *session) serve() {
 	defer s.client.Conn.Close()
+	defer s.server.recoverSession(s) // when nothing else of it is left
 	s.server.live.enter(s)
 	defer s.server.expiries.forget(s) // after it has left: see watchExpiry
 	defer s.server.live.leave(s)
@@ -130,9 +134,13 @@ func (s *session) login() (stage string, _ *login, err error) {
 		return stagePool, nil, err
 	}
 	s.at(pointLeased)
-	opened, err := s.open(lease, setup)
-	if err != nil {
-		lease.Destroy()
+	var opened *login
+	defer func() { // after a panic, too
+		if opened == nil {
+			lease.Destroy()
+		}
+	}()
+	if opened, err = s.open(lease, setup); err != nil {
 		return stagePool, nil, err
 	}
 	return "", opened, nil

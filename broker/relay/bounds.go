@@ -3,6 +3,8 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -44,4 +46,45 @@ func (s *Server) account(b []byte) (held int, err error) {
 		}
 	}()
 	return s.scan(b)
+}
+
+// wreckOnPanic is deferred by Run: a panic takes the server connection with it, which else would be
+// nobody's for good, with whatever locks its transaction holds. It goes on then.
+func (s *Session) wreckOnPanic() {
+	if r := recover(); r != nil {
+		s.wreck()
+		panic(r)
+	}
+}
+
+// wreck ends the session's server connection. It must not block: the panic may have left a lock taken.
+func (s *Session) wreck() {
+	if !lockSoon(&s.mu) {
+		return
+	}
+	server := s.server
+	s.mu.Unlock()
+	if server == nil || !lockSoon(&server.mu) {
+		return
+	}
+	if server.session != s {
+		server.mu.Unlock()
+		return
+	}
+	lease := server.lease
+	server.session, server.lease, server.phase = nil, Lease{}, phaseClosed
+	server.mu.Unlock()
+	server.Close()
+	lease.Destroy()
+}
+
+// lockSoon locks mu unless it stays taken for longer than anybody holds it.
+func lockSoon(mu *sync.Mutex) bool {
+	for range 100 {
+		if mu.TryLock() {
+			return true
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return false
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/pgwire"
 )
 
@@ -89,5 +90,44 @@ func TestPanicOverAMessageEndsItsConnection(t *testing.T) {
 	<-ended
 	if !s.Lost() {
 		t.Error("the connection goes on after a panic over its bytes")
+	}
+}
+
+// panicking is a client whose bytes make the session panic.
+type panicking struct{ net.Conn }
+
+func (panicking) Read([]byte) (int, error) { panic("a bug") }
+
+// TestPanicGivesTheServerConnectionBack: the slot in the pool is free again, and the backend gone.
+func TestPanicGivesTheServerConnectionBack(t *testing.T) {
+	s, peer, ended := servedBy(t, ServerConfig{})
+	pools, err := pool.New(pool.Config[*Server]{Dial: func(context.Context, pool.Key) (*Server, error) { return s, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pools.Close()
+	lease, err := pools.Acquire(t.Context(), pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, _ := net.Pipe()
+	defer client.Close()
+	session := New(Config{Client: panicking{client}, Mode: SessionMode, Server: s, Lease: lease})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was swallowed: nobody would log it")
+			}
+		}()
+		session.Run()
+	}()
+	<-ended
+	if _, err := io.Copy(io.Discard, peer); err != nil {
+		t.Errorf("the backend reads %v, want its client's end", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); pools.Stats()[0].Active+pools.Stats()[0].Closing > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the connection is still lent: %+v", pools.Stats()[0])
+		}
 	}
 }

@@ -135,6 +135,7 @@ func New(cfg Config) *Session {
 // server connection, which it resets and releases.
 func (s *Session) Run() Result {
 	defer s.stop(nil)
+	defer s.wreckOnPanic()
 	s.cfg.Server.look() // transaction mode: the first transaction leases its own
 	found := s.serve()
 	end := *s.finishWith(found)

@@ -20,10 +20,15 @@ var ErrNoKey = errors.New("the server gave no cancel key")
 // the cancel connection: from then on the request can hit nothing that starts later (W74). It may be
 // called while others use Net. After an error the request may still arrive: do not reuse the
 // connection. The caller bounds it by ctx.
-func (c *Conn) Cancel(ctx context.Context) error {
+func (c *Conn) Cancel(ctx context.Context) (err error) {
 	if len(c.Secret) == 0 {
 		return ErrNoKey
 	}
+	defer func() {
+		if r := recover(); r != nil { // over what the server sent: as in attempt
+			err = fmt.Errorf("cancel at %s: panic: %v", c.Addr, r)
+		}
+	}()
 	if err := c.cancel(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)

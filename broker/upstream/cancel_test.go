@@ -228,3 +228,11 @@ func TestCancelVerifiesServer(t *testing.T) {
 		t.Errorf("%d cancels", n)
 	}
 }
+
+// A panic over what a server sends to a cancel ends the cancel: it runs beside sessions.
+func TestCancelSurvivesAPanic(t *testing.T) {
+	c := &Conn{Addr: "192.0.2.1:5432", Secret: []byte("1234"), peerNow: func() *peer { panic("a bug") }}
+	if err := c.Cancel(t.Context()); err == nil {
+		t.Error("a cancel that panicked was delivered")
+	}
+}
