@@ -86,6 +86,9 @@ func (s *session) serve() {
 	defer s.countOut()
 	stage, login, err := s.login()
 	if err != nil {
+		if ended := s.endedBy(); ended != nil {
+			err = endError(ended) // whatever it was doing failed because of that
+		}
 		s.refuse(stage, err)
 		return
 	}

@@ -1,0 +1,205 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/broker/pool"
+	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/broker/trust"
+	"github.com/pgsignet/pgsignet/broker/upstream"
+	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/policy"
+	"github.com/pgsignet/pgsignet/testenv/fakepg"
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// lab is a Server in this process, in front of a fake PostgreSQL.
+type lab struct {
+	*pki.Env
+	t      testing.TB
+	server *Server
+	pg     *fakepg.Server
+	trust  trust.Config
+	up     *Upstream
+	serve  func() // stops the server
+}
+
+// newLab starts a server with rules; barrier, unless nil, is told of every point of a login.
+func newLab(t testing.TB, size int, barrier func(point string), rules ...policy.Rule) *lab {
+	t.Helper()
+	l := &lab{Env: pki.New(t), t: t}
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		if err := goleak.Find(before); err != nil {
+			t.Error(err)
+		}
+	})
+	l.pg = fakepg.Start(t, fakepg.Options{TLS: &tls.Config{
+		Certificates: []tls.Certificate{l.Server("localhost").TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: l.Env.Broker.Pool(),
+	}}, obey)
+	l.trust = trust.Config{Listener: "main", ClientCA: []string{l.WriteCA(l.Clients, "clients")}}
+	l.trust.CertFile, l.trust.KeyFile = l.WriteLeaf(l.Server(), "server")
+	l.up = l.upstream(size)
+	trail, err := audit.Open(audit.Config{Directory: filepath.Join(t.TempDir(), "audit"), Node: "test", Delivery: "best_effort"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.server, err = New(Config{
+		Node: "test", Audit: trail, AuditLevel: audit.Level("session"), Log: zap.NewNop(), DrainTimeout: time.Second,
+		Listeners: []Listener{{Name: "main", Address: "127.0.0.1:0", Admission: downstream.Config{HandshakeTimeout: time.Minute}}},
+	}, l.snapshot(nil, rules...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.server.barrier = barrier
+	if err := l.server.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		l.server.Serve(ctx, ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-served
+		trail.Close()
+		l.up.Close()
+	})
+	return l
+}
+
+// obey answers every Query as done.
+func obey(c *fakepg.Conn) {
+	c.Login(fakepg.Login{})
+	for {
+		m, ok := c.Read()
+		if !ok || m.Type == 'X' {
+			return
+		}
+		if m.Type != 'Q' {
+			continue
+		}
+		tag := "SELECT 1"
+		if m.String() == "DISCARD ALL" {
+			tag = "DISCARD ALL"
+		}
+		c.Write(append(commandComplete(tag), pgwire.AppendReadyForQuery(nil, 'I')...))
+	}
+}
+
+func commandComplete(tag string) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{'C'}, uint32(4+len(tag)+1))
+	return append(append(b, tag...), 0)
+}
+
+func (l *lab) upstream(size int) *Upstream {
+	l.t.Helper()
+	cert := l.Issue(l.Env.Broker, pki.Shape{CN: "broker"}).TLS()
+	cert.Leaf, _ = x509.ParseCertificate(cert.Certificate[0])
+	up, err := upstream.New(upstream.Config{
+		Name: "pg", Hosts: []string{l.pg.Addr}, ServerName: "localhost", RootCAs: l.Servers.Pool,
+		Credential: upstream.Certificate{Load: func() *tls.Certificate { return &cert }}, ConnectTimeout: 10 * time.Second,
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return &Upstream{Upstream: up, CancelTimeout: time.Second, Pool: Pool{
+		Mode: relay.SessionMode, Pins: &relay.PinLimit{}, ResetTimeout: 5 * time.Second,
+		Limits: pool.Limits{Size: size, UpstreamMax: size, WaitTimeout: time.Minute, MaxLifetime: time.Hour, IdleTimeout: time.Hour},
+	}}
+}
+
+// snapshot is one with rules and what the listener's files hold now.
+func (l *lab) snapshot(prev *Snapshot, rules ...policy.Rule) *Snapshot {
+	l.t.Helper()
+	p, err := policy.Compile(policy.Config{Rules: rules, Databases: []policy.Database{{Name: "orders", Upstream: "pg"}}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var before *trust.Snapshot
+	if prev != nil {
+		before = prev.Trust["main"]
+	}
+	trusted, err := trust.Load(l.trust, time.Now(), before)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return &Snapshot{
+		Policy: p, Databases: []string{"orders"}, Trust: map[string]*trust.Snapshot{"main": trusted},
+		Expiry: map[string]Expiry{}, Upstreams: map[string]*Upstream{"pg": l.up},
+	}
+}
+
+// everybody may log in as app.
+var everybody = policy.Rule{Kind: policy.Map, Name: "everybody", Roles: []string{"app"}, Databases: []string{"orders"},
+	Match: []policy.Condition{{Field: policy.FieldCN, Values: []string{"/.*"}}}}
+
+// denied refuses one common name.
+func denied(cn string) policy.Rule {
+	return policy.Rule{Kind: policy.Deny, Name: "denied", Match: []policy.Condition{{Field: policy.FieldCN, Values: []string{cn}}}}
+}
+
+// dial comes as far as the start-up packet.
+func (l *lab) dial(leaf *pki.Leaf) *tls.Conn {
+	l.t.Helper()
+	raw, err := net.Dial("tcp", l.server.Addr("main").String())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { raw.Close() })
+	cert := leaf.TLS()
+	conn := tls.Client(raw, &tls.Config{
+		RootCAs: l.Servers.Pool(), ServerName: "localhost", NextProtos: []string{"postgresql"},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
+	})
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	body := "\x00\x03\x00\x00user\x00app\x00database\x00orders\x00\x00"
+	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(4+len(body))), body...)); err != nil {
+		l.t.Fatal(err)
+	}
+	return conn
+}
+
+// read returns messages until one of these types, or nil at the end of the connection.
+func read(conn net.Conn, types string) (typ byte, body []byte) {
+	for {
+		var head [5]byte
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			return 0, nil
+		}
+		body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+		if _, err := io.ReadFull(conn, body); err != nil {
+			return 0, nil
+		}
+		for _, want := range types {
+			if head[0] == byte(want) {
+				return head[0], body
+			}
+		}
+	}
+}
+
+// login must succeed.
+func (l *lab) login(leaf *pki.Leaf) *tls.Conn {
+	l.t.Helper()
+	conn := l.dial(leaf)
+	if typ, body := read(conn, "ZE"); typ != 'Z' {
+		l.t.Fatalf("login: %c %q", typ, body)
+	}
+	return conn
+}

@@ -1,0 +1,244 @@
+package broker
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"math/big"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/policy"
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// gate holds whoever comes to a point until it is opened.
+type gate struct {
+	point   string
+	arrived chan struct{}
+	open    chan struct{}
+	once    sync.Once
+}
+
+func newGate(point string) *gate {
+	return &gate{point: point, arrived: make(chan struct{}), open: make(chan struct{})}
+}
+
+// at is a barrier: the first that comes waits, all later ones pass.
+func (g *gate) at(point string) {
+	if point != g.point {
+		return
+	}
+	g.once.Do(func() {
+		close(g.arrived)
+		<-g.open
+	})
+}
+
+// TestT90NoWindow: at each point of a login a reload lands that withdraws the access. Whatever the point,
+// the client does not stay: it is refused, or its session ends with 57P01; its server connection is not
+// handed on and nothing of it is left.
+func TestT90NoWindow(t *testing.T) {
+	for _, point := range []string{pointEntered, pointDeciding, pointDecided, pointLeased, pointRecorded, pointConfirmed, pointWelcomed} {
+		for _, change := range []string{"deny", "revoked", "unrelated"} {
+			t.Run(point+"/"+change, func(t *testing.T) {
+				g := newGate(point)
+				l := newLab(t, 4, g.at, everybody)
+				alice := l.Client("alice")
+				conn := l.dial(alice)
+				<-g.arrived
+				rules := []policy.Rule{everybody}
+				switch change {
+				case "deny":
+					rules = append(rules, denied("alice"))
+				case "revoked":
+					l.revoke(t, alice)
+				}
+				if _, err := l.server.Apply(l.snapshot(l.server.Snapshot(), rules...)); err != nil {
+					t.Fatal(err)
+				}
+				close(g.open)
+				typ, body := read(conn, "ZE")
+				if change == "unrelated" {
+					if typ != 'Z' {
+						t.Errorf("an unrelated reload refused a login: %q", body)
+					}
+					return
+				}
+				if typ == 'Z' { // it was told before the reload, and must be told again
+					typ, body = read(conn, "E")
+				}
+				if typ != 'E' || !bytes.Contains(body, []byte("FATAL")) || !bytes.Contains(body, []byte("57P01")) && !bytes.Contains(body, []byte("28000")) {
+					t.Errorf("the client reads %c %q, want FATAL 28000 or 57P01", typ, body)
+				}
+				if typ, body := read(conn, "Z"); typ != 0 {
+					t.Errorf("and goes on: %c %q", typ, body)
+				}
+				conn.Close()
+				waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+				if n := len(l.server.expiries.items); n != 0 {
+					t.Errorf("%d sessions wait for their certificate's end", n)
+				}
+				l.login(l.Client("bob"))
+			})
+		}
+	}
+}
+
+// TestT90QueuedSession: a session that waits for a server connection is ended in the queue, and a
+// hand-off after its end goes to somebody else.
+func TestT90QueuedSession(t *testing.T) {
+	l := newLab(t, 1, nil, everybody)
+	holder := l.login(l.Client("bob"))
+	queued := l.dial(l.Client("alice"))
+	waitFor(t, "alice to wait", func() bool { return len(l.server.pools.Stats()) == 1 && l.server.pools.Stats()[0].Waiting == 1 })
+	next := l.dial(l.Client("carol"))
+	waitFor(t, "carol to wait", func() bool { return l.server.pools.Stats()[0].Waiting == 2 })
+	ended, err := l.server.Apply(l.snapshot(l.server.Snapshot(), everybody, denied("alice")))
+	if err != nil || ended != 1 {
+		t.Errorf("%d ended, %v; want 1", ended, err)
+	}
+	if typ, body := read(queued, "ZE"); typ != 'E' || !bytes.Contains(body, []byte("57P01")) {
+		t.Errorf("the one that waited reads %c %q", typ, body)
+	}
+	holder.Close()
+	if typ, body := read(next, "ZE"); typ != 'Z' {
+		t.Errorf("the next in the queue reads %c %q", typ, body)
+	}
+}
+
+// revoke puts a CRL with the certificate into what the next snapshot loads.
+func (l *lab) revoke(t testing.TB, leaf *pki.Leaf) {
+	t.Helper()
+	pem, err := l.Clients.CRLPEM(pki.CRLShape{Revoked: []pki.Revoked{pki.Revoke(leaf)}, Number: big.NewInt(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := l.Dir + "/clients.crl"
+	if err := os.WriteFile(path, pem, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l.trust.CRL = []string{path}
+}
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited 20 s for: %s", what)
+		}
+	}
+}
+
+// TestA121LiveSessionsOutlastAJump: the wall clock goes a day ahead and back; no session ends.
+func TestA121LiveSessionsOutlastAJump(t *testing.T) {
+	l := newLab(t, 2, nil, everybody)
+	conn := l.login(l.Client("alice"))
+	var mu sync.Mutex
+	f := fakeClocks{wall: time.Now()}
+	clock := newSteadyClock(func() (time.Time, time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		return f.read()
+	})
+	for _, jump := range []time.Duration{48 * time.Hour, -48 * time.Hour, -24 * time.Hour, 24 * time.Hour} {
+		f.wall = f.wall.Add(jump)
+		for range 100 { // 50 s
+			f.pass(expiryTick)
+			for _, c := range l.server.expiries.due(clock.now()) {
+				c.expired()
+			}
+		}
+	}
+	conn.Write([]byte("Q\x00\x00\x00\x0dselect 1\x00"))
+	if typ, _ := read(conn, "ZE"); typ != 'Z' {
+		t.Error("a jump of the wall clock ended a session")
+	}
+	f.wall = f.wall.Add(48 * time.Hour) // to stay
+	waitFor(t, "the certificate to have expired", func() bool {
+		f.pass(expiryTick)
+		due := l.server.expiries.due(clock.now())
+		for _, c := range due {
+			c.expired()
+		}
+		return len(due) > 0
+	})
+	if typ, body := read(conn, "E"); typ != 'E' || !bytes.Contains(body, []byte("expired")) {
+		t.Errorf("the client reads %c %q", typ, body)
+	}
+}
+
+// liveSessionsCount is the number of sessions in the figures of T65.
+const liveSessionsCount = 5000
+
+// many fills a server's index with sessions of n certificates that hold no sockets.
+func many(tb testing.TB, l *lab, n int) []*pki.Leaf {
+	tb.Helper()
+	leaves := make([]*pki.Leaf, 50)
+	for i := range leaves {
+		leaves[i] = l.Client(fmt.Sprintf("client%d", i))
+	}
+	model := l.login(leaves[0])
+	waitFor(tb, "the model session", func() bool { return len(l.server.live.all()) == 1 && l.server.live.all()[0].verified.Load() != nil })
+	pattern := l.server.live.all()[0]
+	for i := range n {
+		c := &session{id: NewSessionID(time.Now()), server: l.server, door: pattern.door, began: time.Now(), client: pattern.client, stop: func(error) {}}
+		snap := l.server.Snapshot()
+		peer, _ := leaves[i%len(leaves)].Peer()
+		copied := *pattern.client
+		copied.TLS = tls.ConnectionState{PeerCertificates: peer}
+		c.client = &copied
+		c.ctx = tb.Context()
+		if _, err := c.decideBy(snap, time.Now()); err != nil {
+			tb.Fatal(err)
+		}
+		l.server.live.enter(c)
+	}
+	model.Close()
+	tb.Cleanup(func() {
+		for _, c := range l.server.live.all() {
+			l.server.live.leave(c)
+			l.server.expiries.forget(c)
+		}
+	})
+	return leaves
+}
+
+// TestRevokedAmongManyLiveSessions: of 5 000 sessions exactly those of the revoked certificate end, in
+// less than ten times the 2 s of T65, from the file to the last end.
+func TestRevokedAmongManyLiveSessions(t *testing.T) {
+	l := newLab(t, 2, nil, everybody)
+	leaves := many(t, l, liveSessionsCount)
+	began := time.Now()
+	l.revoke(t, leaves[7])
+	ended, err := l.server.Apply(l.snapshot(l.server.Snapshot(), everybody))
+	took := time.Since(began)
+	if err != nil || ended != liveSessionsCount/len(leaves) {
+		t.Errorf("%d ended, %v; want %d", ended, err, liveSessionsCount/len(leaves))
+	}
+	for _, c := range l.server.live.all() {
+		if v := c.verified.Load(); c.isEnded() != slices.Equal(v.Leaf.Raw, leaves[7].DER) {
+			t.Fatalf("session of %s ended: %v", v.Leaf.Subject, c.isEnded())
+		}
+	}
+	t.Logf("%d of %d sessions ended, decided and told in %v", ended, liveSessionsCount, took)
+	if took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// BenchmarkApply is one reload under 5 000 live sessions.
+func BenchmarkApply(b *testing.B) {
+	l := newLab(b, 2, nil, everybody)
+	many(b, l, liveSessionsCount)
+	next := l.snapshot(l.server.Snapshot(), everybody)
+	for b.Loop() {
+		if _, err := l.server.Apply(next); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/liveSessionsCount, "ns/session")
+}
