@@ -42,8 +42,10 @@ var processed = regexp.MustCompile(`number of transactions actually processed: (
 
 func TestPgbenchFailsNoTransaction(t *testing.T) {
 	w := Shared(t)
-	session := w.Start(t, Options{Rules: people, Pool: "size = 20"})
-	tx := w.Start(t, Options{Rules: people, Pool: transactions(20)})
+	// All of pgbench's threads connect at once, from one address.
+	many := "half_open_per_address = 1000"
+	session := w.Start(t, Options{Rules: people, Listener: many, Pool: "size = 20"})
+	tx := w.Start(t, Options{Rules: people, Listener: many, Pool: transactions(20)})
 	app := w.Client("app")
 	session.pgbench(t, app, "app", "-i", "-q", "-s", "1")
 	for _, tt := range []struct {
