@@ -124,8 +124,11 @@ type Server struct {
 	numbers   atomic.Int32 // of sessions, for the console
 	serving   atomic.Bool
 	stopping  atomic.Bool
-	sessions  sync.WaitGroup // one per accepted connection
-	servers   sync.WaitGroup // one per server connection
+
+	failedCancels failedCancels
+
+	sessions sync.WaitGroup // one per accepted connection
+	servers  sync.WaitGroup // one per server connection
 }
 
 // New checks cfg and the first snapshot; it binds and starts nothing.

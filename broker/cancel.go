@@ -14,8 +14,12 @@ import (
 // reads the end of the connection, whatever came of it (W72).
 func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) {
 	defer c.Conn.Close()
+	if !s.failedCancels.allowed(c.Addr.Addr(), time.Now()) {
+		return
+	}
 	target := s.keys.find(c.Key)
 	if target == nil {
+		s.failedCancels.failed(c.Addr.Addr(), time.Now())
 		s.metrics.Cancelled("unmatched")
 		s.log.Debug("cancel request matches no session", zap.String("remote_addr", c.Addr.String()))
 		return

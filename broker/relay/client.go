@@ -65,9 +65,13 @@ func (s *Session) request(b []byte) error {
 			if b = s.dropLate(b); len(b) == 0 {
 				break
 			}
-			if b[0] == pgwire.MsgTerminate {
-				s.in.have = 0 // nothing behind it counts
-				return errGoodbye
+			want, err := s.firstNeeds(b)
+			if err != nil {
+				return err
+			}
+			if len(b) < want {
+				s.in.keep(len(b), want) // no connection for half a message
+				return nil
 			}
 			if err := s.lease(); err != nil {
 				s.watch.refused(err)
@@ -77,19 +81,40 @@ func (s *Session) request(b []byte) error {
 			}
 			now = time.Now() // the wait is no part of the statement
 		default:
-			held, want, err := s.forward(server, b, now)
-			if err != nil {
+			rest, want, err := s.forward(server, b, now)
+			switch {
+			case errors.Is(err, errNotHeld):
+				continue
+			case errors.Is(err, errMustWait):
+				s.awaitAnswers(server)
+				b = rest
+				continue
+			case err != nil:
 				return err
 			}
-			if held < 0 {
-				continue // the connection was released before anything was sent
-			}
-			s.in.keep(held, want)
+			s.in.keep(len(rest), want)
 			return nil
 		}
 	}
 	s.in.keep(len(b), 0)
 	return nil
+}
+
+// firstNeeds is how many bytes of the message at the front of b must be there before a server
+// connection is leased for it.
+func (s *Session) firstNeeds(b []byte) (want int, err error) {
+	if len(b) < headerSize {
+		return headerSize, nil
+	}
+	typ, length, err := pgwire.ClientHeader(b)
+	if err != nil {
+		return 0, err
+	}
+	if typ == pgwire.MsgTerminate {
+		s.in.have = 0 // nothing behind it counts
+		return 0, errGoodbye
+	}
+	return s.need(typ, b, length+1), nil
 }
 
 // heldServer is the server connection that the session holds, if it still does.
@@ -101,13 +126,19 @@ func (s *Session) heldServer() *Server {
 	return server
 }
 
-// forward accounts for the messages in b and sends them. held is how many bytes at the end are the
-// front of a message of which want are needed; it is -1 when the session does not hold the
-// connection any more, and nothing was done.
-func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want int, err error) {
+// Why forward has not done all.
+var (
+	errNotHeld  = errors.New("connection released before anything was sent")
+	errMustWait = errors.New("what a message means depends on answers that are due")
+)
+
+// forward accounts for the messages in b and sends them. rest is what it has left: the front of a
+// message of which want bytes are needed, or, with errMustWait, all from the message that waits.
+func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte, want int, err error) {
 	s.box.reset()
 	server.mu.Lock()
 	if server.session != s || server.lost != nil || s.end.Load() != nil {
+		err = errNotHeld
 		switch {
 		case s.end.Load() != nil:
 			err = errEnded
@@ -115,11 +146,11 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want i
 			err = ErrServerLost
 		}
 		server.mu.Unlock()
-		return -1, 0, err
+		return nil, 0, err
 	}
 	s.replay(server)
 	s.watch.sending(now)
-	held, want, err = s.plan(server, b)
+	rest, want, err = s.plan(server, b)
 	s.clocks.asked(&server.ledger, clockOf(now))
 	s.counters.prepared.Store(int64(len(s.names)))
 	server.partial = s.in.remain
@@ -127,18 +158,18 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (held, want i
 	server.mu.Unlock()
 
 	if out := s.box.bytes(); len(out) > 0 {
-		if _, werr := server.Conn.Write(out); werr != nil && err == nil {
+		if _, werr := server.Conn.Write(out); werr != nil && (err == nil || errors.Is(err, errMustWait)) {
 			err = ErrServerLost
 		}
 	}
 	s.box.shrink()
 	server.wrote()
-	return held, want, err
+	return rest, want, err
 }
 
 // plan records the messages in b with the server's ledger, before their bytes are sent, and puts
 // what is to be sent into the outbox. Called with the server's mu.
-func (s *Session) plan(server *Server, b []byte) (held, want int, err error) {
+func (s *Session) plan(server *Server, b []byte) (rest []byte, want int, err error) {
 	for len(b) > 0 {
 		if s.in.remain > 0 {
 			n := min(s.in.remain, len(b))
@@ -150,31 +181,31 @@ func (s *Session) plan(server *Server, b []byte) (held, want int, err error) {
 			continue
 		}
 		if len(b) < headerSize {
-			return len(b), headerSize, nil
+			return b, headerSize, nil
 		}
 		typ, length, err := pgwire.ClientHeader(b)
 		if err != nil {
-			return 0, 0, err
+			return nil, 0, err
 		}
 		if typ == pgwire.MsgTerminate {
 			s.in.have = 0 // nothing behind it counts
-			return 0, 0, errGoodbye
+			return nil, 0, errGoodbye
 		}
 		total := length + 1
 		if need := s.need(typ, b, total); len(b) < need {
-			return len(b), need, nil
+			return b, need, nil
 		}
 		n := min(total, len(b))
 		s.dropRest = false
 		before := server.ledger.mine
 		if err := s.message(server, typ, b[:n], total); err != nil {
-			return 0, 0, err
+			return b, 0, err
 		}
 		s.watch.sent(server, typ, before)
 		s.in.remain, s.in.drop = total-n, s.dropRest
 		b = b[n:]
 	}
-	return 0, 0, nil
+	return nil, 0, nil
 }
 
 // need is how many bytes of a message must be there before it is accounted for.
@@ -194,8 +225,10 @@ func (s *Session) mustHave(typ byte, b []byte, total int) int {
 		return headerSize
 	}
 	switch typ {
-	case pgwire.MsgDescribe, pgwire.MsgClose:
+	case pgwire.MsgDescribe, pgwire.MsgClose, pgwire.MsgExecute:
 		return total
+	case pgwire.MsgFunctionCall:
+		return min(total, headerSize+4)
 	case pgwire.MsgQuery, pgwire.MsgParse:
 		return min(total, inspectLimit)
 	case pgwire.MsgBind:
@@ -220,6 +253,9 @@ func namesEnd(b []byte, total int) int {
 
 // message accounts for one message and puts what the server shall read of it into the outbox.
 func (s *Session) message(server *Server, typ byte, msg []byte, total int) error {
+	if err := s.mayFollow(server, typ); err != nil {
+		return err
+	}
 	s.spoken = true
 	switch typ {
 	case pgwire.MsgQuery, pgwire.MsgFunctionCall, pgwire.MsgExecute:
@@ -227,7 +263,13 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 		s.clocks.ran = true
 	}
 	s.counters.asked(typ)
-	if s.cfg.Mode == SessionMode {
+	switch {
+	case server.ledger.skip && typ != pgwire.MsgSync:
+		s.box.add(msg) // the server drops it unread
+		return nil
+	case typ == pgwire.MsgSync:
+		return s.sync(server, msg)
+	case s.cfg.Mode == SessionMode:
 		if typ == pgwire.MsgParse {
 			s.counters.serverParses.Add(1)
 		}
@@ -255,13 +297,46 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 		return s.bind(server, msg, total)
 	case pgwire.MsgDescribe:
 		return s.describe(server, msg)
+	case pgwire.MsgExecute:
+		return s.execute(server, msg)
+	case pgwire.MsgFunctionCall:
+		return s.functionCall(server, msg)
 	case pgwire.MsgClose:
 		return s.closeName(server, msg)
 	}
+	return s.pass(server, msg)
+}
+
+// mayFollow says whether a message may be sent now, or what stands against it.
+func (s *Session) mayFollow(server *Server, typ byte) error {
+	switch typ {
+	case pgwire.MsgSync, pgwire.MsgFlush, pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail:
+		return nil
+	}
+	if s.cfg.Mode == TransactionMode && (server.ledger.doubt == unsure || server.ledger.doubt == spoiled) {
+		return errCopyDoubt
+	}
+	if s.barrier {
+		if server.ledger.willAnswer() {
+			return errMustWait
+		}
+		s.barrier = false
+	}
+	return nil
+}
+
+// errCopyDoubt is a client that goes on behind a failed COPY without the Sync that it owes: which of
+// its messages the server skips cannot be known.
+var errCopyDoubt = &pgwire.Error{
+	Severity: pgwire.Fatal, Code: pgwire.ProtocolViolation, Message: "expected Sync after an error in COPY", Slug: string(ProtocolError),
+}
+
+// sync relays a Sync.
+func (s *Session) sync(server *Server, msg []byte) error {
 	if err := s.pass(server, msg); err != nil {
 		return err
 	}
-	if typ == pgwire.MsgSync && server.ledger.doubt == unsure {
+	if server.ledger.doubt == unsure {
 		s.fence(server)
 	}
 	return nil

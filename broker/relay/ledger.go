@@ -73,6 +73,7 @@ type ledger struct {
 	cut   bool   // CopyDone or CopyFail was sent since the CopyInResponse
 	maybe int    // Syncs that CopyIn may have eaten
 	doubt doubt  // whether an aborted COPY ate a Sync is unknown (W57)
+	owed  int    // while unsure: the ReadyForQuery that come if it ate none
 
 	dropped []*note // what an error has cancelled, for the owner to undo, oldest first
 }
@@ -99,6 +100,7 @@ func (l *ledger) sent(typ, sub byte, from origin, n *note) {
 		l.open = false
 		l.push(kindQuery, from, n)
 	case pgwire.MsgFunctionCall:
+		l.open = false // it commits what went before, as a Query does
 		l.push(kindFunction, from, n)
 	case pgwire.MsgSync:
 		l.sync(from, n)
@@ -199,6 +201,9 @@ func (l *ledger) receivedInDoubt(typ, status byte, head token) (token, bool, err
 	switch {
 	case typ == 'Z':
 		l.tx = status
+		if l.owed--; l.owed == 0 && l.doubt == unsure {
+			l.doubt = certain // it ate none: all have come
+		}
 	case typ == '3' && l.doubt == fenced:
 		l.doubt = certain
 		l.fifo.pop()
@@ -273,9 +278,13 @@ func (l *ledger) commandEnds(typ byte) {
 // anything else makes the server skip until Sync, and what was queued before it gets no reply.
 func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 	eaten := l.copy == copyIn && l.maybe > 0
+	l.owed = l.maybe
 	l.copy, l.cut, l.maybe = copyNone, false, 0
 	if eaten {
 		l.doubt, l.skip = unsure, false
+		if head.ownsReady() {
+			l.owed++
+		}
 		for !l.fifo.empty() {
 			l.drop()
 		}
@@ -339,6 +348,12 @@ func (l *ledger) owesReady() bool {
 		}
 	}
 	return false
+}
+
+// willAnswer says whether a ReadyForQuery comes without more being sent.
+func (l *ledger) willAnswer() bool {
+	waits := (l.copy == copyIn || l.copy == copyBoth) && !l.cut
+	return l.doubt == certain && !waits && l.owesReady()
 }
 
 // busy says whether the server is, or may be, working for the client.

@@ -51,6 +51,7 @@ func TestLedgerFollowsPostgreSQL(t *testing.T) {
 		{"W25 Flush leaves the batch open", ">P >H <1", false, 'I'},
 		{"W28 function call", ">F <V <ZI", true, 'I'},
 		{"W28 function call that fails", ">F <E <ZI", true, 'I'},
+		{"W28 function call in a batch ends it", ">P >F <1 <V <ZI", true, 'I'},
 		{"a failed Query", ">Q <E <ZE", false, 'E'},
 		{"open transaction", ">Q <C <ZT", false, 'T'},
 		{"describe statement", ">P >Ds >S <1 <t <T <ZI", true, 'I'},
@@ -92,7 +93,7 @@ func TestLedgerRefusesWhatWasNotAskedFor(t *testing.T) {
 func TestFenceEndsTheDoubtOfAnAbortedCopy(t *testing.T) {
 	for _, tt := range []struct{ name, before, after string }{
 		{"a bad row had eaten the Sync", ">P >B >E >S <1 <2 <G >d <E", "<ZI <3"},
-		{"a trigger's error had not", ">P >B >E >S <1 <2 <G <E <ZI", "<ZI <3"},
+		{"a trigger's error had not", ">P >B >E >S <1 <2 <G <E", "<ZI <ZI <3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var l ledger
@@ -117,9 +118,20 @@ func TestFenceEndsTheDoubtOfAnAbortedCopy(t *testing.T) {
 	}
 }
 
+// W57: when as many ReadyForQuery have come as Syncs were in doubt, none was eaten.
+func TestDoubtEndsWhenNoSyncWasEaten(t *testing.T) {
+	var l ledger
+	if err := play(&l, ">P >B >E >S <1 <2 <G <E <ZI"); err != nil || !l.clean() {
+		t.Fatalf("%v, clean %v", err, l.clean())
+	}
+	if err := play(&l, ">c >S <ZI >Q <C <ZI"); err != nil || !l.clean() {
+		t.Errorf("%v, clean %v", err, l.clean())
+	}
+}
+
 func TestDoubtIsNeverCleanOnceSpoiled(t *testing.T) {
 	var l ledger
-	if err := play(&l, ">P >B >E >S <1 <2 <G >d <E >P >S <ZI <1 <ZI"); err != nil {
+	if err := play(&l, ">P >B >E >S >S <1 <2 <G >d <E >P >S <ZI <1 <ZI"); err != nil {
 		t.Fatal(err)
 	}
 	if l.clean() || l.doubt != spoiled {

@@ -1,9 +1,8 @@
 package relay
 
 import (
-	"strings"
-
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
 // link gives the connection to a session with its lease. ok is false when the connection has ended
@@ -94,10 +93,8 @@ func (s *Server) answers(session *Session) bool {
 		return false
 	case s.forwarding:
 		return true
-	case s.ledger.doubt != certain || s.ledger.copy == copyIn && !s.ledger.cut || s.ledger.copy == copyBoth && !s.ledger.cut:
-		return false
 	}
-	return s.ledger.owesReady()
+	return s.ledger.willAnswer()
 }
 
 // awaitAnswers waits until the server has answered all that it can, or the session is ended.
@@ -120,6 +117,8 @@ func (s *Session) replay(server *Server) {
 	if !server.ledger.clean() {
 		return
 	}
+	clear(s.portals) // none outlives its transaction
+	s.giveBack(server)
 	sql := server.replaySQL(s)
 	server.suspect = false
 	if len(sql) == 0 {
@@ -134,7 +133,17 @@ func (s *Session) replay(server *Server) {
 		return
 	}
 	server.prepared.unnamed = nil // a Query ends it
-	server.ledger.sent(pgwire.MsgQuery, 0, fromBroker, &note{mustSucceed: true})
+	if enc, ok := s.wanted.get("client_encoding"); ok && !server.holds("client_encoding", enc) && !sqllex.ASCII(string(sql)) {
+		// The values are in the client's encoding: the server must know it before it reads them.
+		s.askFor(server, appendSetConfig(nil, "client_encoding", quoteLiteral(enc)), nil)
+	}
+	s.askFor(server, sql, server.goingHome(s))
+}
+
+// askFor puts a statement of the broker's own into the outbox, ahead of the client's. Called with
+// the server's mu.
+func (s *Session) askFor(server *Server, sql []byte, rebase []string) {
+	server.ledger.sent(pgwire.MsgQuery, 0, fromBroker, &note{mustSucceed: true, rebase: rebase})
 	s.box.put(pgwire.AppendQuery(s.box.room(), string(sql)))
 }
 
@@ -160,33 +169,4 @@ func (s *Session) learn(name, value string, asked bool) bool {
 	}
 	s.seen.set(name, value)
 	return true
-}
-
-// settled takes over, at the end of a transaction, the settings that the client has changed in it
-// (W46). Called with the server's mu.
-func (s *Session) settled(server *Server) {
-	if !server.changed && !server.resetSeen {
-		return
-	}
-	for _, name := range replayable {
-		now, ok := server.params.get(name)
-		if !ok || s.cfg.Profile.fixed[strings.ToLower(name)] {
-			continue // the map's value is put back
-		}
-		base, _ := server.base.get(name)
-		want, wanted := s.wanted.get(name)
-		start, started := s.cfg.Profile.wanted.get(name)
-		switch {
-		case server.resetSeen && now == base && started:
-			s.wanted.set(name, start)
-		case server.resetSeen && now == base:
-			s.wanted.remove(name)
-		case wanted && now != want, !wanted && now != base:
-			s.wanted.set(name, s.cfg.Profile.stamped(name, now))
-		}
-	}
-	if server.resetSeen {
-		s.static = s.cfg.Profile.static
-	}
-	server.changed, server.resetSeen = false, false
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math/bits"
 	"strings"
 	"sync/atomic"
 
@@ -89,6 +90,27 @@ func (s *Server) pin(p sqllex.Flags) {
 	}
 	s.pins |= p
 	s.unpins &^= p
+	for rest := uint64(p); rest != 0; rest &= rest - 1 {
+		s.pinnedAt[bits.TrailingZeros64(rest)] = s.order
+	}
+}
+
+// pinAnyway pins for what has already happened: no cap can undo it. Called with mu.
+func (s *Server) pinAnyway(p sqllex.Flags) {
+	if s.pins == 0 && s.session.cfg.Pins != nil {
+		s.session.cfg.Pins.held.Add(1)
+	}
+	s.pin(p)
+}
+
+// acquiredBefore returns those of the pins that no statement behind that place has acquired again.
+func (s *Server) acquiredBefore(p sqllex.Flags, order uint64) sqllex.Flags {
+	for rest := uint64(p & (pinning | pinHuge)); rest != 0; rest &= rest - 1 {
+		if bit := bits.TrailingZeros64(rest); s.pinnedAt[bit] > order {
+			p &^= 1 << bit
+		}
+	}
+	return p
 }
 
 // unpin ends pins. Called with mu.
@@ -114,45 +136,74 @@ func errTooManyPins(severity pgwire.Severity) *pgwire.Error {
 	}
 }
 
-// affect applies what a statement may do to the connection's state, before it is sent: pins and
-// dirt at once, since a row for the wrong client is worse than a connection kept too long. What
-// depends on its success is left in the note that it returns, for the reply. whole says that the
-// reply is the statement's own, as a Query's is and a Bind's is not.
-func (s *Session) affect(server *Server, e *sqllex.Effects, whole bool, text func() string) (*note, *pgwire.Error) {
-	if e.Flags == 0 {
-		return nil, nil
+// hold keeps the connection with the client, or marks it for a reset, for what a statement may leave
+// there: before it is sent, since a row for the wrong client is worse than a connection kept too
+// long.
+func (s *Session) hold(server *Server, e *sqllex.Effects, flags sqllex.Flags) *pgwire.Error {
+	if !server.mayPin(flags & (pinning | pinHuge)) {
+		return errTooManyPins(pgwire.Err)
 	}
-	var n *note
-	flags := e.Flags
-	if e.Has(sqllex.SetLone) {
-		if s.mayReplay(server) {
-			n = &note{session: s, set: &setting{name: e.Setting, sql: text()}}
-		} else {
-			flags |= sqllex.SetOther
-		}
-	}
-	if !server.mayPin(flags & pinning) {
-		return nil, errTooManyPins(pgwire.Err)
-	}
-	server.pin(flags & pinning)
+	server.order++
+	server.pin(flags & (pinning | pinHuge))
 	server.announce(e)
 	if e.Has(sqllex.Dirty | sqllex.Opaque | sqllex.Seed) {
-		server.dirty = true
+		server.dirty, server.dirtyAt = true, server.order
 	}
+	return nil
+}
+
+// leaves is what a statement may leave on the connection. A text that the lexer cannot be sure of
+// may leave anything (W52).
+func (s *Session) leaves(e *sqllex.Effects, text func() string) sqllex.Flags {
+	flags := e.Flags &^ pinHuge
+	if s.unsafeText() && !sqllex.ASCII(text()) {
+		flags |= pinHuge
+	}
+	return flags
+}
+
+// unsafeText says whether the client's encoding may hide things from the lexer.
+func (s *Session) unsafeText() bool {
+	enc, _ := s.seen.get("client_encoding")
+	return !sqllex.SafeEncoding(enc)
+}
+
+// affect applies what a statement that is about to be executed may do to the connection's state.
+// What depends on its success is left in the note that it returns, for the reply.
+func (s *Session) affect(server *Server, e *sqllex.Effects, text func() string) (*note, *pgwire.Error) {
+	flags := s.leaves(e, text)
+	if flags == 0 && e.Flags == 0 {
+		return nil, nil
+	}
+	n := &note{session: s}
+	switch {
+	case e.Has(sqllex.SetLone) && s.mayReplay(server, text()):
+		n.change = &change{set: &setting{name: e.Setting, sql: text()}}
+	case e.Has(sqllex.SetLone):
+		flags |= sqllex.SetOther
+	case e.Has(sqllex.ResetAll | sqllex.DiscardAll):
+		n.change = &change{all: true}
+	case e.Has(sqllex.Reset):
+		n.change = &change{reset: e.Setting}
+	}
+	if refusal := s.hold(server, e, flags); refusal != nil {
+		return nil, refusal
+	}
+	n.order = server.order
 	for _, u := range unpinned {
 		if e.Has(u.effect) {
-			if n == nil {
-				n = &note{session: s}
-			}
 			n.unpins |= u.pins
 		}
 	}
+	if e.Has(sqllex.Deallocate) {
+		server.prepared.spoilAll() // of which one is not known: it may be another's
+	}
 	if e.Has(sqllex.DeallocateAll | sqllex.DiscardAll) {
 		server.prepared.spoilAll()
-		if whole {
-			n.action, n.saved = allGone, s.names
-			s.names = make(map[string]named)
-		}
+		n.action, n.saved = allGone, s.names
+		n.cleans = e.Has(sqllex.DiscardAll)
+		s.names = make(map[string]named)
+		s.counts(n)
 	}
 	return n, nil
 }
@@ -168,64 +219,9 @@ func (s *Server) announce(e *sqllex.Effects) {
 }
 
 // mayReplay says whether a SET that is sent now stands alone and outside a block, so that its
-// effect can be had again elsewhere by sending it again.
-func (s *Session) mayReplay(server *Server) bool {
-	return server.ledger.tx == 'I' && !server.ledger.owesReady()
-}
-
-// tagged acts on a command tag that says what became of the session's state, whichever way the
-// statement came in: DEALLOCATE ALL and DISCARD ALL end what was prepared before them, RESET and
-// DISCARD ALL bring start-up settings back (W40, W51), ROLLBACK undoes what was to take effect at
-// the commit. Called with the server's mu.
-func (s *Session) tagged(server *Server, tag string, seq uint64) {
-	switch tag {
-	case "ROLLBACK":
-		server.unpins, s.pending = 0, s.pending[:0]
-	case "RESET":
-		server.forgetSettings()
-		server.resetSeen = true
-	case "DISCARD ALL":
-		server.forgetSettings()
-		server.resetSeen, server.dirty = true, false
-		s.forgetBefore(server, seq)
-	case "DEALLOCATE ALL":
-		s.forgetBefore(server, seq)
-	}
-}
-
-// committed takes over what the transaction that has just ended has changed: settings, and the end
-// of pins. Called with the server's mu.
-func (s *Session) committed(server *Server) {
-	server.unpin(server.unpins)
-	server.unpins = 0
-	for _, set := range s.pending {
-		if _, _, reported := server.params.fold(set.name); reported {
-			continue // its value came in a ParameterStatus
-		}
-		switch {
-		case set.name == tokenSetting:
-			server.tokenOf = nil
-			continue
-		case !s.cfg.Profile.fixed[set.name] && !strings.HasPrefix(set.name, ownPrefix):
-			s.static = s.static.with(set)
-		}
-		server.applied = server.applied.with(set)
-	}
-	s.pending = s.pending[:0]
-}
-
-// forgetSettings notes that every setting that was applied may be gone. Called with mu.
-func (s *Server) forgetSettings() { s.applied, s.tokenOf = nil, nil }
-
-// forgetBefore forgets the names that were prepared before a request.
-func (s *Session) forgetBefore(server *Server, seq uint64) {
-	for name, known := range s.names {
-		if known.seq < seq {
-			delete(s.names, name)
-			s.cfg.Statements.put(known.st)
-		}
-	}
-	server.prepared.unnamed = nil
+// effect can be had again elsewhere by sending it again, where it reads the same.
+func (s *Session) mayReplay(server *Server, text string) bool {
+	return server.ledger.tx == 'I' && !server.ledger.owesReady() && sqllex.ASCII(text) && !strings.Contains(text, `\`)
 }
 
 // refuseOnServer makes the server fail a request that the broker will not have, so that it fails at
@@ -233,7 +229,7 @@ func (s *Session) forgetBefore(server *Server, seq uint64) {
 func (s *Session) refuseOnServer(server *Server, typ byte, e *pgwire.Error) error {
 	s.dropRest = true
 	n := &note{action: refused, session: s, refusal: e}
-	if typ == pgwire.MsgQuery {
+	if typ == pgwire.MsgQuery || typ == pgwire.MsgFunctionCall {
 		server.ledger.sent(pgwire.MsgQuery, 0, fromClient, n)
 		s.box.put(pgwire.AppendQuery(s.box.room(), "refused by pgsignet"))
 		return nil

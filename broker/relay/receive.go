@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/pgwire/sqllex"
@@ -178,6 +179,9 @@ func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) 
 		}
 	}
 	n.collect(typ, status, body, done)
+	if done && len(n.rebase) > 0 {
+		s.rebase(n.rebase)
+	}
 	return v, nil
 }
 
@@ -223,10 +227,17 @@ func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 		return v, err
 	}
 	s.params.set(name, value)
+	if s.session != nil && s.session.cfg.Mode == TransactionMode && (name == "session_authorization" || name == "is_superuser") {
+		if base, ok := s.base.get(name); ok && base != value {
+			s.pinAnyway(sqllex.Role)
+		}
+	}
 	if s.ledger.fifo.empty() {
 		s.base.set(name, value) // nobody asked: the server's configuration was reloaded
 	}
-	s.changed = true
+	if !slices.Contains(s.changed, name) {
+		s.changed = append(s.changed, name)
+	}
 	if s.session == nil {
 		return v, nil
 	}

@@ -24,11 +24,16 @@ type note struct {
 	st      *statement
 	added   bool // st was entered as prepared on the server
 	removed bool // st was taken out, because a Close of it was sent
+	cleans  bool // DISCARD ALL: the dirt before it goes
 	saved   map[string]named
+	counted bool // in session.naming, until the reply is known
 
 	// For a statement that changes state if it succeeds.
-	unpins sqllex.Flags
-	set    *setting
+	unpins sqllex.Flags // pins that it ends
+	order  uint64       // its place among the statements of the connection
+	change *change
+	prev   *statement // the unnamed statement that it has replaced
+	rebase []string   // reported parameters that a replay takes back to their defaults
 
 	refusal *pgwire.Error // action refused: what the client reads
 
@@ -165,9 +170,10 @@ func (s *Server) endReset() error {
 	}
 	s.lease, s.resetNote, s.phase = Lease{}, nil, phaseIdle
 	s.unpin(s.pins)
-	s.unpins, s.dirty, s.resetSeen = 0, false, false
+	s.unpins, s.dirty, s.recheck, s.changed = 0, false, false, s.changed[:0]
 	s.forgetSettings()
 	s.prepared.clear()
+	s.rebase(replayable)
 	held := s.cancels > 0
 	if held {
 		s.lease, s.phase = lease, phaseHeld

@@ -15,8 +15,7 @@ import (
 // named is a client's name for a statement.
 type named struct {
 	st    *statement
-	seq   uint64 // of the request that prepared it; later ones are behind it in the pipeline
-	ready bool   // the server has confirmed it
+	ready bool // the server has confirmed it
 }
 
 // action is what a reply means to prepared statements.
@@ -46,8 +45,11 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 		return err
 	}
 	name, tail := body[:end], body[end+1:]
+	if s.unsettled(server, name) {
+		return errMustWait
+	}
 	switch {
-	case len(msg) < total:
+	case len(msg) < total, len(name) > 0 && s.texts+len(tail) > maxTexts:
 		return s.parseHuge(server, msg, string(name))
 	case len(name) == 0:
 		return s.parseUnnamed(server, msg, tail)
@@ -57,7 +59,7 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 	}
 	st := s.cfg.Statements.get(tail)
 	n := &note{action: preparing, session: s, name: string(name), st: st}
-	if server.prepared.has(st) && !s.mayHaveFailed(server) {
+	if server.prepared.has(st, s.print()) && !s.mayHaveFailed(server) {
 		n.action = standIn
 		server.ledger.sent(pgwire.MsgClose, 0, fromClient, n)
 		s.box.put(pgwire.AppendClose(s.box.room(), 'S', server.unusedName()))
@@ -67,10 +69,55 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 		server.ledger.sent(pgwire.MsgParse, 0, fromClient, n)
 		s.counters.serverParses.Add(1)
 		s.box.put(st.appendParse(s.box.room()))
-		server.prepared.add(st)
+		server.prepared.add(st, s.print())
 	}
-	s.names[n.name] = named{st: st, seq: server.ledger.seq}
+	s.names[n.name] = named{st: st}
+	s.texts += len(st.tail)
+	s.counts(n)
 	return nil
+}
+
+// maxTexts is how many bytes of prepared statements the broker remembers for one client; one that
+// prepares more keeps its server connection (W44).
+const maxTexts = 16 << 20
+
+// counts remembers that what names mean is not known until the reply to a request.
+func (s *Session) counts(n *note) {
+	n.counted = true
+	if n.action == allGone {
+		s.namingAll++
+		return
+	}
+	s.naming[n.name]++
+}
+
+// known ends that.
+func (n *note) known() {
+	if !n.counted {
+		return
+	}
+	n.counted = false
+	s := n.session
+	if n.action == allGone {
+		s.namingAll--
+	} else if s.naming[n.name]--; s.naming[n.name] <= 0 {
+		delete(s.naming, n.name)
+	}
+}
+
+// unsettled says whether what a name means depends on a request of an earlier batch that has not
+// been answered yet: if that fails, its batch takes it back, but not what is sent now.
+func (s *Session) unsettled(server *Server, name []byte) bool {
+	if s.namingAll == 0 && (len(s.naming) == 0 || s.naming[string(name)] == 0) {
+		return false
+	}
+	return server.ledger.willAnswer()
+}
+
+// drop takes a name away.
+func (s *Session) drop(name string) {
+	s.texts -= len(s.names[name].st.tail)
+	delete(s.names, name)
 }
 
 // mayHaveFailed says whether the transaction may be in a failed state when the server comes to what
@@ -101,10 +148,10 @@ func (s *Session) closeOnServer(server *Server, st *statement) {
 // as to the client, and so the connection stays with the client (W44).
 func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
 	if name != "" {
-		if old, ok := s.names[name]; !ok || old.st.name != name {
+		if _, ok := s.names[name]; !ok {
 			st := &statement{name: name}
-			s.names[name] = named{st: st, seq: server.ledger.seq}
-			server.prepared.add(st)
+			s.names[name] = named{st: st}
+			server.prepared.add(st, s.print())
 		}
 	}
 	s.unnamed, server.prepared.unnamed = nil, nil
@@ -123,8 +170,9 @@ func (s *Session) parseUnnamed(server *Server, msg, tail []byte) error {
 			return s.parseDeallocate(server, name, old.st)
 		}
 	}
+	prev := s.unnamed
 	s.unnamed, server.prepared.unnamed = st, st
-	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st})
+	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st, prev: prev})
 	s.counters.serverParses.Add(1)
 	s.box.add(msg)
 	return nil
@@ -160,12 +208,12 @@ func (s *Session) ensure(server *Server, st *statement) {
 		}
 		return
 	}
-	if server.prepared.has(st) {
-		return
+	if st.tail == "" || server.prepared.has(st, s.print()) {
+		return // without a text it is where it was prepared, or nowhere
 	}
 	s.makeRoom(server, st)
 	s.replayParse(server, st)
-	server.prepared.add(st)
+	server.prepared.add(st, s.print())
 }
 
 func (s *Session) replayParse(server *Server, st *statement) {
@@ -187,19 +235,22 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 	if end < 0 {
 		return s.pass(server, msg)
 	}
+	if s.unsettled(server, rest[:end]) {
+		return errMustWait
+	}
+	delete(s.portals, string(body[:portal]))
 	st, n := s.lookup(server, rest[:end])
 	if st == nil {
 		return s.pass(server, msg)
 	}
-	if st.target != nil {
-		s.forgetName(server, st.deallocates)
-	}
-	affects, refusal := s.affect(server, &st.effects, false, st.text)
-	if refusal != nil {
-		return s.refuseOnServer(server, pgwire.MsgBind, refusal)
-	}
-	if affects != nil {
-		n = affects
+	if flags := s.leaves(&st.effects, st.text); flags != 0 || st.target != nil {
+		if refusal := s.hold(server, &st.effects, flags); refusal != nil {
+			return s.refuseOnServer(server, pgwire.MsgBind, refusal)
+		}
+		if s.portals == nil {
+			s.portals = make(map[string]*statement)
+		}
+		s.portals[string(body[:portal])] = st
 	}
 	server.ledger.sent(pgwire.MsgBind, 0, fromClient, n)
 	if st.name == string(rest[:end]) {
@@ -254,6 +305,9 @@ func (s *Session) describe(server *Server, msg []byte) error {
 	if end < 1 || body[0] != 'S' {
 		return s.pass(server, msg)
 	}
+	if s.unsettled(server, body[1:end]) {
+		return errMustWait
+	}
 	st, n := s.lookup(server, body[1:end])
 	server.ledger.sent(pgwire.MsgDescribe, 'S', fromClient, n)
 	if st == nil || st.name == string(body[1:end]) {
@@ -271,7 +325,13 @@ func (s *Session) closeName(server *Server, msg []byte) error {
 	body := msg[headerSize:]
 	end := indexNUL(body)
 	if end < 1 || body[0] != 'S' {
+		if end >= 1 {
+			delete(s.portals, string(body[1:end]))
+		}
 		return s.pass(server, msg)
+	}
+	if s.unsettled(server, body[1:end]) {
+		return errMustWait
 	}
 	name := string(body[1:end])
 	if name == "" {
@@ -281,46 +341,109 @@ func (s *Session) closeName(server *Server, msg []byte) error {
 	n := &note{action: closed, session: s, name: name}
 	if old, ok := s.names[name]; ok {
 		n.st = old.st
-		delete(s.names, name)
+		s.drop(name)
+		s.counts(n)
 	}
 	server.ledger.sent(pgwire.MsgClose, 'S', fromClient, n)
+	if s.cfg.Statements.owns(name) {
+		s.box.put(pgwire.AppendClose(s.box.room(), 'S', server.unusedName())) // it is others'
+		return nil
+	}
 	s.box.add(msg)
 	return nil
 }
 
-// forgetName drops a name whose DEALLOCATE is on its way.
-func (s *Session) forgetName(server *Server, name string) {
-	if old, ok := s.names[name]; ok {
-		delete(s.names, name)
-		server.prepared.spoil(old.st)
-		s.cfg.Statements.put(old.st)
+// execute relays an Execute; msg is whole. What its statement leaves counts from here on.
+func (s *Session) execute(server *Server, msg []byte) error {
+	body := msg[headerSize:]
+	var st *statement
+	if end := indexNUL(body); end >= 0 {
+		st = s.portals[string(body[:end])]
 	}
+	if st == nil {
+		return s.pass(server, msg)
+	}
+	if st.effects.Has(sqllex.DeallocateAll|sqllex.DiscardAll) && s.anyUnsettled(server) {
+		return errMustWait
+	}
+	s.barrier = s.barrier || st.effects.Setting == "client_encoding" // how the next text reads
+	var n *note
+	if st.target != nil {
+		n = s.deallocate(server, st.deallocates, st.target)
+	} else {
+		var refusal *pgwire.Error
+		if n, refusal = s.affect(server, &st.effects, st.text); refusal != nil {
+			return s.refuseOnServer(server, pgwire.MsgExecute, refusal)
+		}
+	}
+	server.ledger.sent(pgwire.MsgExecute, 0, fromClient, n)
+	s.box.add(msg)
+	return nil
+}
+
+// anyUnsettled is unsettled for all names.
+func (s *Session) anyUnsettled(server *Server) bool {
+	return (s.namingAll > 0 || len(s.naming) > 0) && server.ledger.willAnswer()
+}
+
+// deallocate drops a name whose DEALLOCATE is about to be sent, if it still means that statement.
+func (s *Session) deallocate(server *Server, name string, st *statement) *note {
+	if old, ok := s.names[name]; !ok || old.st != st {
+		return nil
+	}
+	s.ensure(server, st)
+	s.drop(name)
+	server.prepared.spoil(st)
+	n := &note{action: deallocated, session: s, name: name, st: st}
+	s.counts(n)
+	return n
+}
+
+// functionCall relays a FunctionCall; msg holds the function's number, unless it is malformed.
+func (s *Session) functionCall(server *Server, msg []byte) error {
+	if len(msg) < headerSize+4 {
+		return s.pass(server, msg)
+	}
+	e := sqllex.Effects{Flags: sqllex.FunctionEffects(binary.BigEndian.Uint32(msg[headerSize:])), Statements: 1}
+	if refusal := s.hold(server, &e, e.Flags); refusal != nil {
+		return s.refuseOnServer(server, pgwire.MsgFunctionCall, refusal)
+	}
+	return s.pass(server, msg)
 }
 
 // query relays a simple Query.
 func (s *Session) query(server *Server, msg []byte, total int) error {
-	s.unnamed, server.prepared.unnamed = nil, nil
 	if len(msg) < total {
+		s.unnamed, server.prepared.unnamed = nil, nil
 		return s.queryHuge(server, msg)
 	}
 	text := string(bytes.TrimSuffix(msg[headerSize:], []byte{0}))
 	effects := sqllex.Classify(text)
+	if effects.Has(sqllex.Deallocate|sqllex.DeallocateAll|sqllex.DiscardAll) && s.anyUnsettled(server) {
+		return errMustWait
+	}
 	if refusal := s.forbid(server, &effects, s.lone(server, &effects), func() string { return text }); refusal != nil {
 		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)
 	}
+	prev := s.unnamed
+	s.unnamed, server.prepared.unnamed = nil, nil
 	if effects.Has(sqllex.Deallocate) && effects.Statements == 1 {
 		if old, ok := s.names[effects.Name]; ok {
 			return s.queryDeallocate(server, effects.Name, old.st)
 		}
 	}
-	n, refusal := s.affect(server, &effects, true, func() string { return text })
+	n, refusal := s.affect(server, &effects, func() string { return text })
 	if refusal != nil {
 		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)
 	}
 	lifts := s.cfg.Profile.readOnly && effects.Has(resets)
-	if lifts {
-		n.lifts = true
+	if n == nil && (lifts || prev != nil) {
+		n = &note{session: s}
 	}
+	if n != nil {
+		n.lifts, n.prev = lifts, prev
+	}
+	s.barrier = s.barrier || effects.Setting == "client_encoding" // how the next text reads
 	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, n)
 	s.box.add(msg)
 	if lifts {
@@ -345,9 +468,7 @@ func (s *Session) queryHuge(server *Server, msg []byte) error {
 // queryDeallocate relays DEALLOCATE of a name of the client's as one of the server's (W41).
 func (s *Session) queryDeallocate(server *Server, name string, old *statement) error {
 	s.ensure(server, old)
-	delete(s.names, name)
-	server.prepared.spoil(old)
-	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, &note{action: deallocated, session: s, name: name, st: old})
+	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, s.deallocate(server, name, old))
 	s.box.put(pgwire.AppendQuery(s.box.room(), "DEALLOCATE "+old.name))
 	return nil
 }
@@ -355,7 +476,11 @@ func (s *Session) queryDeallocate(server *Server, name string, old *statement) e
 // succeeded applies what a request that was answered without an error means to the session's
 // state. Called with the server's mu.
 func (n *note) succeeded(server *Server) {
-	server.unpins |= n.unpins
+	n.known()
+	server.unpins |= server.acquiredBefore(n.unpins, n.order)
+	if n.cleans && server.dirtyAt < n.order {
+		server.dirty = false
+	}
 	switch n.action {
 	case preparing, standIn:
 		if known, ok := n.session.names[n.name]; ok && known.st == n.st {
@@ -364,11 +489,12 @@ func (n *note) succeeded(server *Server) {
 		}
 	case allGone:
 		for _, known := range n.saved {
+			n.session.texts -= len(known.st.tail)
 			n.session.cfg.Statements.put(known.st)
 		}
 	}
-	if n.set != nil {
-		n.session.pending = append(n.session.pending, *n.set)
+	if n.change != nil {
+		n.session.pending = append(n.session.pending, *n.change)
 	}
 	if (n.action == closed || n.action == deallocated) && n.st != nil && n.name != "" {
 		n.session.cfg.Statements.put(n.st)
@@ -382,14 +508,20 @@ func (n *note) undo(server *Server) {
 		return
 	}
 	n.undone = true
+	n.known()
 	switch {
 	case n.action == allGone:
 		for name, known := range n.saved {
 			if _, taken := n.session.names[name]; !taken {
 				n.session.names[name] = known
 			} else {
+				n.session.texts -= len(known.st.tail)
 				n.session.cfg.Statements.put(known.st)
 			}
+		}
+	case n.action == noAction:
+		if !n.failed && n.prev != nil && n.session.unnamed == nil {
+			n.session.unnamed = n.prev // a Query that was skipped
 		}
 	case n.action == bound:
 	case n.action == closed && n.removed:
@@ -398,6 +530,7 @@ func (n *note) undo(server *Server) {
 		if n.st != nil && n.name != "" {
 			if _, taken := n.session.names[n.name]; !taken {
 				n.session.names[n.name] = named{st: n.st, ready: true}
+				n.session.texts += len(n.st.tail)
 			}
 		}
 	case n.st == nil || n.action == duplicate:
@@ -405,14 +538,32 @@ func (n *note) undo(server *Server) {
 		server.prepared.unnamed = nil
 		if n.action == preparing && n.session.unnamed == n.st {
 			n.session.unnamed = nil
+			if !n.failed {
+				n.session.unnamed = n.prev // skipped: the one before is still there
+			}
 		}
 	default:
 		if n.added {
 			server.prepared.remove(n.st)
 		}
 		if known, ok := n.session.names[n.name]; ok && known.st == n.st && (n.action == preparing || n.action == standIn) {
-			delete(n.session.names, n.name)
+			n.session.drop(n.name)
 			n.session.cfg.Statements.put(n.st)
+		}
+	}
+}
+
+// abandoned gives back what a request has taken from its session, whose connection has ended before
+// the answer. The session itself may be gone.
+func (n *note) abandoned(c *Statements) {
+	switch n.action {
+	case closed, deallocated:
+		if n.st != nil && n.name != "" && !n.undone {
+			c.put(n.st)
+		}
+	case allGone:
+		for _, known := range n.saved {
+			c.put(known.st)
 		}
 	}
 }

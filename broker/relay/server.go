@@ -86,18 +86,21 @@ type Server struct {
 	midway     bool // the server has sent a part of a message and owes the rest
 
 	// State that a client has left on the connection, in transaction mode.
-	base      paramSet     // reported parameters as a fresh login has them
-	applied   *settingSet  // of settings that are not reported
-	tokenOf   *Profile     // whose pgsignet.token it has; nil: nobody's
-	ends      bool         // what was read ends the session
-	suspect   bool         // what a map has set may have been set otherwise
-	resetSeen bool         // the client has reset settings since the last boundary
-	changed   bool         // a parameter was reported since the last boundary
-	pins      sqllex.Flags // why it stays with its client
-	unpins    sqllex.Flags // pins that end when the transaction commits
-	pinned    *PinLimit    // where the pins are counted
-	dirty     bool         // DISCARD ALL before anybody else
-	prepared  prepared
+	base     paramSet     // reported parameters as a fresh login has them
+	applied  *settingSet  // of settings that are not reported
+	tokenOf  *Profile     // whose pgsignet.token it has; nil: nobody's
+	ends     bool         // what was read ends the session
+	suspect  bool         // what a map has set may have been set otherwise
+	recheck  bool         // session mode: the client has reset settings, its start-up values are due
+	changed  []string     // parameters that were reported since the last boundary
+	pins     sqllex.Flags // why it stays with its client
+	unpins   sqllex.Flags // pins that end when the transaction commits
+	order    uint64       // of the statement that pinned or was sent last
+	pinnedAt [16]uint64   // order of the last statement that acquired each pin
+	dirtyAt  uint64       // order of the last statement that left dirt
+	pinned   *PinLimit    // where the pins are counted
+	dirty    bool         // DISCARD ALL before anybody else
+	prepared prepared
 
 	closing  atomic.Bool
 	lastUse  atomic.Int64 // unix nanoseconds of the last release
@@ -343,8 +346,12 @@ func (s *Server) abandon() []*note {
 		if !ok {
 			return waiting
 		}
-		if t.origin == fromBroker && t.note != nil {
+		switch {
+		case t.note == nil:
+		case t.origin == fromBroker:
 			waiting = append(waiting, t.note)
+		case t.note.session != nil:
+			t.note.abandoned(t.note.session.cfg.Statements)
 		}
 		s.ledger.fifo.pop()
 	}

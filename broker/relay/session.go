@@ -80,6 +80,7 @@ type Session struct {
 	in         reader
 	box        outbox
 	ctx        context.Context
+	barrier    bool // the next message waits for the answers that are due
 	dropRest   bool // what is still to come of the current message is not forwarded
 	rejecting  bool // a request is being dropped whose error the client has read
 	rejectOne  bool // it is a single message, not a batch
@@ -88,10 +89,15 @@ type Session struct {
 	// Owned by Run while no connection is held; else guarded by that connection's mu.
 	seen, wanted paramSet
 	static       *settingSet
-	names        map[string]named // prepared statements
-	unnamed      *statement
-	pending      []setting // lone SETs of the batch under way
-	spoken       bool      // a message of the client's has been accounted for
+	printed      *string               // see print; nil: to be made
+	names        map[string]named      // prepared statements
+	naming       map[string]int        // requests under way that change what a name means
+	namingAll    int                   // the same, for all names
+	texts        int                   // bytes of statements that names hold
+	unnamed      *statement            // nil: the client has none
+	portals      map[string]*statement // portals of statements that leave something when executed
+	pending      []change              // of settings, in the transaction under way
+	spoken       bool                  // a message of the client's has been accounted for
 
 	mu      sync.Mutex // guards server and waiting; never held over I/O
 	server  *Server    // the last that was leased; it may have been released
@@ -110,7 +116,7 @@ type Session struct {
 
 // New returns a session that holds cfg.Server.
 func New(cfg Config) *Session {
-	s := &Session{cfg: cfg, server: cfg.Server, quiet: make(chan struct{}, 1), names: make(map[string]named)}
+	s := &Session{cfg: cfg, server: cfg.Server, quiet: make(chan struct{}, 1), names: make(map[string]named), naming: make(map[string]int)}
 	if cfg.Profile == nil {
 		s.cfg.Profile = &Profile{}
 	}
@@ -327,19 +333,18 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 	case pgwire.MsgErrorResponse:
 		s.errors.Add(1)
 		s.failed(server, body)
-		s.pending, server.unpins = s.pending[:0], 0 // rolled back with its batch
+		s.undone(server)
 	case pgwire.MsgDataRow:
 		s.rows.Add(1)
 	case pgwire.MsgCommandComplete:
 		if len(body) > 0 && (body[0] == 'R' || body[0] == 'D') {
-			s.tagged(server, string(body[:max(0, indexNUL(body))]), head.seq)
+			s.tagged(server, replyTag(body))
 		}
 	case pgwire.MsgReadyForQuery:
 		s.counters.ready(status, s.clocks.statement.Load(), clockNow())
 		s.clocks.ready(&server.ledger, status)
 		if status == 'I' {
 			s.settled(server)
-			s.committed(server)
 		}
 	}
 }

@@ -70,6 +70,28 @@ func (s *settingSet) same(o *settingSet) bool {
 	return s == o || (s.size() == 0 && o.size() == 0) || (s != nil && o != nil && s.key == o.key)
 }
 
+// without returns the set without that setting.
+func (s *settingSet) without(name string) *settingSet {
+	if _, ok := s.get(name); !ok {
+		return s
+	}
+	next := (*settingSet)(nil)
+	for _, e := range s.list {
+		if e.name != name {
+			next = next.with(e)
+		}
+	}
+	return next
+}
+
+// entries are the settings, of nil none.
+func (s *settingSet) entries() []setting {
+	if s == nil {
+		return nil
+	}
+	return s.list
+}
+
 func (s *settingSet) size() int {
 	if s == nil {
 		return 0
@@ -162,7 +184,7 @@ func (s *Server) replaySQL(c *Session) []byte {
 	if sql = s.tokenSQL(sql, c.cfg.Profile); len(sql) > 0 {
 		statements = append([][]byte{sql}, statements...)
 	}
-	return bytes.Join(statements, []byte(";"))
+	return bytes.Join(statements, []byte("\n;")) // a line comment may be last
 }
 
 // tell returns the ParameterStatus messages that the client needs so that it knows the connection

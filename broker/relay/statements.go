@@ -61,6 +61,9 @@ func (c *Statements) get(tail []byte) *statement {
 	return st
 }
 
+// owns says whether a name is one that the broker has given to a statement on servers.
+func (c *Statements) owns(name string) bool { return strings.HasPrefix(name, c.prefix) }
+
 // put gives a reference back.
 func (c *Statements) put(st *statement) {
 	if st.tail == "" {
@@ -110,13 +113,16 @@ type prepared struct {
 // onServer is a statement on one server.
 type onServer struct {
 	used  uint64 // clock of the last use
+	print string // settings under which the server has read it: see Session.print
 	stale bool   // its plan cannot be used any more: close it before it is prepared again (W43)
 }
 
-// has says whether the statement can be bound as it is, and marks it used.
-func (p *prepared) has(st *statement) bool {
+// has says whether the statement can be bound as it is by a session with those settings, and marks
+// it used. What a text means depends on settings at the time it is prepared: on search_path, and for
+// its constants on DateStyle and the like.
+func (p *prepared) has(st *statement, print string) bool {
 	on := p.known[st]
-	if on == nil || on.stale {
+	if on == nil || on.stale || on.print != print {
 		return false
 	}
 	p.clock++
@@ -125,12 +131,12 @@ func (p *prepared) has(st *statement) bool {
 }
 
 // add notes a statement that is being prepared.
-func (p *prepared) add(st *statement) {
+func (p *prepared) add(st *statement, print string) {
 	if p.known == nil {
 		p.known = make(map[*statement]*onServer)
 	}
 	p.clock++
-	p.known[st] = &onServer{used: p.clock}
+	p.known[st] = &onServer{used: p.clock, print: print}
 }
 
 // remove forgets a statement that is not, or no longer, on the server.
@@ -146,8 +152,10 @@ func (p *prepared) spoil(st *statement) {
 
 // spoilAll notes that all statements may be about to go.
 func (p *prepared) spoilAll() {
-	for _, on := range p.known {
-		on.stale, on.used = true, 0
+	for st, on := range p.known {
+		if st.tail != "" {
+			on.stale, on.used = true, 0
+		}
 	}
 	p.unnamed = nil
 }
@@ -166,6 +174,9 @@ func (p *prepared) victim() *statement {
 	}
 	var oldest *statement
 	for st, on := range p.known {
+		if st.tail == "" {
+			continue // it could not be prepared again
+		}
 		if oldest == nil || on.used < p.known[oldest].used {
 			oldest = st
 		}

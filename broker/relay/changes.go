@@ -1,0 +1,213 @@
+package relay
+
+import "strings"
+
+// This file holds what becomes of settings that clients change: they are taken over when their
+// transaction has ended well, and not before (W46, W51).
+
+// change is one statement that changes settings, by its meaning.
+type change struct {
+	set   *setting // a lone SET; else:
+	reset string   // RESET of that name, in lower case
+	all   bool     // RESET ALL or DISCARD ALL
+}
+
+// takenBack are the settings that a transaction has taken back.
+type takenBack struct {
+	names []string
+	all   bool
+}
+
+func (r *takenBack) has(name string) bool {
+	if r.all {
+		return true
+	}
+	for _, n := range r.names {
+		if strings.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// settled takes over what the transaction that has just ended has changed, and ends the pins that it
+// ended. Called with the server's mu.
+func (s *Session) settled(server *Server) {
+	server.unpin(server.unpins)
+	server.unpins = 0
+	if len(s.pending) == 0 && len(server.changed) == 0 {
+		return
+	}
+	var back takenBack
+	for i := range s.pending {
+		s.apply(server, &s.pending[i], &back)
+	}
+	s.pending = s.pending[:0]
+	if server.recheck { // session mode: what has changed along with a RESET was taken back by it
+		back.names = append(back.names, server.changed...)
+	}
+	if len(server.changed) > 0 || back.all || len(back.names) > 0 {
+		s.reported(server, &back)
+	}
+	server.changed, s.printed = server.changed[:0], nil
+}
+
+// apply takes over one change of settings that servers do not report.
+func (s *Session) apply(server *Server, c *change, back *takenBack) {
+	home := s.cfg.Profile.static
+	switch {
+	case c.all:
+		back.all = true
+		server.forgetSettings()
+		s.static = home
+	case c.set == nil:
+		back.names = append(back.names, c.reset)
+		if c.reset == tokenSetting {
+			server.tokenOf = nil
+		}
+		server.applied, s.static = server.applied.without(c.reset), s.static.without(c.reset)
+		if start, ok := home.get(c.reset); ok {
+			s.static = s.static.with(start)
+		}
+	default:
+		if _, _, reported := server.params.fold(c.set.name); reported {
+			return // its value came in a ParameterStatus
+		}
+		switch {
+		case c.set.name == tokenSetting:
+			server.tokenOf = nil
+			return
+		case !s.cfg.Profile.fixed[c.set.name] && !strings.HasPrefix(c.set.name, ownPrefix):
+			s.static = s.static.with(*c.set)
+		}
+		server.applied = server.applied.with(*c.set)
+	}
+}
+
+// forgetSettings notes that every setting that was applied may be gone. Called with mu.
+func (s *Server) forgetSettings() { s.applied, s.tokenOf = nil, nil }
+
+// reported takes over the values that the server has reported for settings that clients change.
+func (s *Session) reported(server *Server, back *takenBack) {
+	for _, name := range replayable {
+		now, ok := server.params.get(name)
+		if !ok || s.cfg.Profile.fixed[strings.ToLower(name)] {
+			continue // the map's value is put back
+		}
+		base, _ := server.base.get(name)
+		want, wanted := s.wanted.get(name)
+		start, started := s.cfg.Profile.wanted.get(name)
+		switch {
+		case back.has(name) && now == base && started:
+			s.wanted.set(name, start)
+		case back.has(name) && now == base:
+			s.wanted.remove(name)
+		case wanted && now != want, !wanted && now != base:
+			s.wanted.set(name, s.cfg.Profile.stamped(name, now))
+		}
+	}
+}
+
+// undone drops the changes of a transaction that has failed, or may have. What a savepoint kept is
+// not known: the connection is reset before anybody else gets it.
+func (s *Session) undone(server *Server) {
+	server.unpins = 0
+	if len(s.pending) > 0 {
+		s.pending, server.dirty = s.pending[:0], true
+	}
+}
+
+// tagged acts on the command tag of a statement, whichever way it came in. Called with the server's
+// mu.
+func (s *Session) tagged(server *Server, tag string) {
+	switch tag {
+	case "ROLLBACK":
+		s.undone(server)
+	case "RESET", "DISCARD ALL":
+		if s.cfg.Mode == SessionMode {
+			server.recheck, server.tokenOf, server.suspect = true, nil, true
+		}
+	}
+}
+
+// giveBack gives back the start-up settings that a RESET has taken, in session mode: in a session of
+// PostgreSQL's own they are the defaults that RESET goes back to (W51). What the client has set
+// stays. Called with the server's mu, at a boundary.
+func (s *Session) giveBack(server *Server) {
+	if !server.recheck {
+		return
+	}
+	server.recheck = false
+	var rows []string
+	row := func(name, value string) {
+		rows = append(rows, "("+quoteLiteral(strings.ToLower(name))+", "+quoteLiteral(value)+")")
+	}
+	for _, p := range s.cfg.Profile.wanted.params {
+		row(p.Name, p.Value)
+	}
+	for _, set := range s.cfg.Profile.static.entries() {
+		if set.reset {
+			set.value = set.max
+		}
+		row(set.name, set.value)
+	}
+	if len(rows) == 0 {
+		return
+	}
+	s.replayExtended(server, "SELECT pg_catalog.set_config(w.name, w.value, false) FROM (VALUES "+strings.Join(rows, ", ")+
+		") AS w(name, value) LEFT JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) w.name"+
+		" WHERE coalesce(s.source OPERATOR(pg_catalog.<>) 'session',"+
+		" coalesce(pg_catalog.current_setting(w.name, true), '') OPERATOR(pg_catalog.=) '')")
+}
+
+// holds says whether the server reports that value. Called with mu.
+func (s *Server) holds(name, value string) bool {
+	now, ok := s.params.get(name)
+	return ok && now == value
+}
+
+// goingHome lists the parameters that a replay for the session takes back to the server's default.
+// Called with mu.
+func (s *Server) goingHome(c *Session) (names []string) {
+	for _, name := range replayable {
+		now, ok := s.params.get(name)
+		if base, known := s.base.get(name); ok && known && now != base {
+			if _, wanted := c.wanted.get(name); !wanted {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// rebase takes the values of parameters that have just been taken back for the server's defaults:
+// its configuration may have been reloaded since the login. Called with mu.
+func (s *Server) rebase(names []string) {
+	for _, name := range names {
+		if now, ok := s.params.get(name); ok {
+			s.base.set(name, now)
+		}
+	}
+}
+
+// replyTag is the command tag in a CommandComplete.
+func replyTag(body []byte) string { return string(body[:max(0, indexNUL(body))]) }
+
+// print tells apart the settings under which a text may be read differently: two sessions with the
+// same print can use one prepared statement.
+func (s *Session) print() string {
+	if s.printed == nil {
+		var b strings.Builder
+		for _, name := range replayable {
+			if value, ok := s.wanted.get(name); ok && name != "application_name" {
+				b.WriteString(name + "\x00" + value + "\x00")
+			}
+		}
+		if s.static != nil {
+			b.WriteString(s.static.key)
+		}
+		text := b.String()
+		s.printed = &text
+	}
+	return *s.printed
+}
