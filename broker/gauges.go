@@ -99,6 +99,9 @@ func (s *Server) gauges() admin.Gauges {
 	}
 	for name, u := range snap.Upstreams {
 		g.Pinned[name] = u.Pool.Pins.Held()
+		if u.Files != nil {
+			g.Upstreams = append(g.Upstreams, upstreamGauge(name, u))
+		}
 	}
 	g.Pools = poolGauges(&snap.Catalog, s.pools.Stats(), live)
 	g.Traffic = trafficGauges(&snap.Catalog, s.traffic.totals(live))
@@ -125,6 +128,23 @@ func addTrust(g *admin.Gauges, snap *Snapshot, listener string) {
 	for i, c := range snap.Trust[listener].CRLs() {
 		g.CRLs = append(g.CRLs, admin.CRLGauge{Listener: listener, Position: i, NextUpdate: c.NextUpdate})
 	}
+}
+
+// upstreamGauge tells of an upstream's files.
+func upstreamGauge(name string, u *Upstream) admin.UpstreamGauge {
+	status, m := u.Files.Status(), u.Files.Material()
+	g := admin.UpstreamGauge{Name: name, Successful: status.Err == nil, LastSuccess: status.LoadedAt}
+	for i, ca := range m.CAs {
+		g.Certificates = append(g.Certificates, admin.CertificateGauge{Kind: "server_ca", Position: i, NotAfter: ca.NotAfter})
+	}
+	if m.Pair != nil {
+		kind := "certificate"
+		if u.Issuer {
+			kind = "issuer"
+		}
+		g.Certificates = append(g.Certificates, admin.CertificateGauge{Kind: kind, NotAfter: m.Pair.Leaf.NotAfter})
+	}
+	return g
 }
 
 // poolGauges sums pools and sessions by upstream and database.

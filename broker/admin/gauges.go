@@ -18,6 +18,7 @@ type Gauges struct {
 	Audit        AuditGauge
 	Reloads      []ReloadGauge
 	Certificates []CertificateGauge
+	Upstreams    []UpstreamGauge
 	CRLs         []CRLGauge
 	Locks        int
 }
@@ -148,6 +149,9 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, c := range g.Certificates {
 		set(descNotAfter, unix(c.NotAfter), c.Listener, c.Kind, strconv.Itoa(c.Position))
+	}
+	for _, u := range g.Upstreams {
+		u.collect(set)
 	}
 	for _, c := range g.CRLs {
 		set(descNextUpdate, unix(c.NextUpdate), c.Listener, strconv.Itoa(c.Position))

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -302,6 +303,24 @@ func TestIssuerNearItsEnd(t *testing.T) {
 		if _, err := i.TLSCertificate(role); err == nil {
 			t.Errorf("minted for role %q", role)
 		}
+	}
+}
+
+// A mint takes 1 ms at most; a test allows ten times that, of the median.
+func TestMintIsQuick(t *testing.T) {
+	var m mints
+	i := newIssuer(t, &m, func(cfg *IssuerConfig) { cfg.MintsPerMinute = 1000 })
+	var took []time.Duration
+	for n := range 51 {
+		began := time.Now()
+		if _, err := i.TLSCertificate(fmt.Sprint("role", n)); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > 10*time.Millisecond {
+		t.Errorf("a mint takes %v, want 1 ms", median)
 	}
 }
 

@@ -95,6 +95,7 @@ func TestMetrics(t *testing.T) {
 		`pgsignet_transactions_total{database="orders"}`:                        "3",
 		`pgsignet_audit_lost_total`:                                             "0",
 		`pgsignet_config_last_reload_successful`:                                "1",
+		`pgsignet_upstream_last_reload_successful{upstream="pg"}`:               "1",
 		`pgsignet_trust_last_reload_successful{listener="main"}`:                "1",
 		`pgsignet_client_certificate_expiration_seconds_count`:                  "1",
 		`pgsignet_connections{listener="main",state="open"}`:                    "1",
@@ -105,6 +106,8 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	for _, series := range []string{
+		`pgsignet_upstream_certificate_not_after_timestamp_seconds{kind="certificate",position="0",upstream="pg"}`,
+		`pgsignet_upstream_certificate_not_after_timestamp_seconds{kind="server_ca",position="0",upstream="pg"}`,
 		`pgsignet_certificate_not_after_timestamp_seconds{kind="server",listener="main",position="0"}`,
 		`pgsignet_certificate_not_after_timestamp_seconds{kind="client_ca",listener="main",position="0"}`,
 		`pgsignet_config_last_reload_success_timestamp_seconds`, `pgsignet_bytes_total{database="orders",direction="in"}`,
