@@ -167,14 +167,15 @@ func AppendCopyFail(dst []byte, reason string) []byte {
 	return end(appendCString(dst, reason), at)
 }
 
-// Column describes one column of text values in a RowDescription.
+// Column describes one column in a RowDescription.
 type Column struct {
-	Name string
-	Type uint32 // OID: 25 is text, 20 is bigint
-	Size int16  // of the type in bytes, -1 when it varies
+	Name   string
+	Type   uint32 // OID: 25 is text, 20 is bigint
+	Size   int16  // of the type in bytes, -1 when it varies
+	Format int16  // 0 is text, 1 binary
 }
 
-// AppendRowDescription appends the head of a result in text format, of no table.
+// AppendRowDescription appends the head of a result of no table.
 func AppendRowDescription(dst []byte, columns []Column) []byte {
 	dst, at := begin(dst, MsgRowDescription)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(columns)))
@@ -185,12 +186,12 @@ func AppendRowDescription(dst []byte, columns []Column) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, c.Type)
 		dst = binary.BigEndian.AppendUint16(dst, uint16(c.Size))
 		dst = append(dst, 0xff, 0xff, 0xff, 0xff) // type modifier: none
-		dst = append(dst, 0, 0)                   // text
+		dst = binary.BigEndian.AppendUint16(dst, uint16(c.Format))
 	}
 	return end(dst, at)
 }
 
-// AppendDataRow appends one row of text values; nil is NULL.
+// AppendDataRow appends one row of values in their columns' formats; nil is NULL.
 func AppendDataRow(dst []byte, values []*string) []byte {
 	dst, at := begin(dst, MsgDataRow)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(values)))

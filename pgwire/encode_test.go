@@ -67,10 +67,10 @@ func TestEncode(t *testing.T) {
 		{"Describe", pgwire.AppendDescribe(nil, 'P', "p"), &v5.Describe{}, &v5.Describe{ObjectType: 'P', Name: "p"}},
 		{"CopyFail", pgwire.AppendCopyFail(nil, "gone"), &v5.CopyFail{}, &v5.CopyFail{Message: "gone"}},
 		{"Sync", pgwire.AppendEmpty(nil, pgwire.MsgSync), &v5.Sync{}, &v5.Sync{}},
-		{"RowDescription", pgwire.AppendRowDescription(nil, []pgwire.Column{{"a", 25, -1}, {"b", 20, 8}}),
+		{"RowDescription", pgwire.AppendRowDescription(nil, []pgwire.Column{{"a", 25, -1, 0}, {"b", 20, 8, 1}}),
 			&v5.RowDescription{}, &v5.RowDescription{Fields: []v5.FieldDescription{
 				{Name: []byte("a"), DataTypeOID: 25, DataTypeSize: -1, TypeModifier: -1},
-				{Name: []byte("b"), DataTypeOID: 20, DataTypeSize: 8, TypeModifier: -1}}}},
+				{Name: []byte("b"), DataTypeOID: 20, DataTypeSize: 8, TypeModifier: -1, Format: 1}}}},
 		{"DataRow", pgwire.AppendDataRow(nil, []*string{&text, nil}),
 			&v5.DataRow{}, &v5.DataRow{Values: [][]byte{[]byte("x"), nil}}},
 	} {
