@@ -79,13 +79,18 @@ func (s *session) refuse(stage string, err error) {
 // describeDecision adds what is known of the certificate and of the rule that refused.
 func (s *session) describeDecision(record *audit.Record, err error) {
 	d := s.decided.Load()
+	var rule *policy.RuleRef
+	if p, ok := errors.AsType[*policy.Denied](err); ok {
+		rule = p.Rule
+	}
+	s.countRefusal(rule, record.Denial.Reason)
 	if d == nil {
 		record.Cert = presentedCert(&s.client.TLS)
 		return
 	}
 	record.Cert = auditCert(d.identity, d.verified)
-	if p, ok := errors.AsType[*policy.Denied](err); ok && p.Rule != nil {
-		record.Rule = auditRule(*p.Rule, nil, nil, d.snapshot.SHA256)
+	if rule != nil {
+		record.Rule = auditRule(*rule, nil, nil, d.snapshot.SHA256)
 	}
 }
 

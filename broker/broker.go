@@ -37,6 +37,9 @@ type Config struct {
 	AuditLevel   audit.Level
 	Log          *zap.Logger
 	DrainTimeout time.Duration // how long Serve waits for sessions once it is told to stop
+	LocksFile    string        // where locks outlive the process; "": nowhere
+	// Reload reads the configuration again, for the console; nil: it has none.
+	Reload       func(context.Context) error
 	SetupTimeout time.Duration // for the broker's own statements on a server connection
 }
 
@@ -112,6 +115,11 @@ type Server struct {
 	metrics *admin.Metrics
 	traffic traffic
 	reloads reloads
+	samples samples
+	census  census
+	locks   locks
+	halts   halting
+	waiting sync.WaitGroup // what listens for halts
 
 	statements *relay.Statements
 	walsenders sync.Map // session id of a replication client to its walsender
@@ -161,6 +169,10 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	}
 	s.snapshot.Store(first)
 	s.metrics = admin.NewMetrics(cfg.Version, s.gauges)
+	s.halts, s.locks.file = newHalting(), cfg.LocksFile
+	if err := s.locks.load(); err != nil {
+		return nil, err
+	}
 	s.NoteReload("", nil)
 	for _, d := range s.doors {
 		s.NoteReload(d.name, nil)
@@ -219,6 +231,9 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	for _, d := range s.doors {
 		accepting.Go(func() { s.accept(d) })
 	}
+	background.Go(func() { s.sampleStatistics(poolCtx) })
+	ctx, hard, stop := s.stopped(ctx, hard)
+	defer stop()
 	s.serving.Store(true)
 	<-ctx.Done()
 	s.stopping.Store(true)

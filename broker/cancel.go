@@ -82,8 +82,11 @@ func (s *Server) recordCancel(r audit.Record, delivered bool, err error) {
 // cancel cancels what the session runs, if anything.
 func (s *session) cancel(ctx context.Context) (delivered bool, err error) {
 	s.mu.Lock()
-	r := s.relay
+	r, console := s.relay, s.console
 	s.mu.Unlock()
+	if console != nil {
+		return console.Cancel(), nil
+	}
 	if r == nil {
 		return false, nil
 	}

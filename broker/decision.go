@@ -48,6 +48,10 @@ func (s *session) decideBy(snap *Snapshot, now time.Time) (stage string, err err
 	d.identity.Anchors = d.verified.Anchors
 	d.request = s.policyRequest(d.identity, now)
 	s.verified.Store(d.verified)
+	if err := s.server.checkLocks(d); err != nil {
+		s.decided.Store(d)
+		return stagePolicy, err
+	}
 	d.grant, err = s.askPolicy(snap, d.request)
 	d.shadow = s.compareShadow(d, err)
 	s.decided.Store(d)
@@ -98,6 +102,9 @@ func (s *session) confirm() error {
 		return endError(ended)
 	}
 	before := s.decided.Load()
+	if err := s.server.checkLocks(before); err != nil {
+		return err // it came after the decision, and may not have found the session (T90)
+	}
 	if s.server.snapshot.Load() == before.snapshot {
 		return nil
 	}

@@ -85,7 +85,7 @@ func (r *reloads) all() []admin.ReloadGauge {
 func (s *Server) gauges() admin.Gauges {
 	snap := s.snapshot.Load()
 	live := s.live.all()
-	g := admin.Gauges{Ready: true, Sessions: make(map[string]int), Pinned: make(map[string]int64), Reloads: s.reloads.all()}
+	g := admin.Gauges{Ready: true, Sessions: make(map[string]int), Pinned: make(map[string]int64), Reloads: s.reloads.all(), Locks: len(s.locks.all(time.Now()))}
 	for _, c := range s.Ready() {
 		g.Ready = g.Ready && c.Err == nil
 	}

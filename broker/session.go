@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/downstream"
 	"github.com/pgsignet/pgsignet/broker/relay"
@@ -54,6 +55,8 @@ type session struct {
 	mu    sync.Mutex // guards ended and relay
 	ended *relay.End
 	relay *relay.Session
+
+	console *admin.Console // instead of relay; guarded by mu
 }
 
 // run serves one accepted socket until nothing of it is left.
@@ -92,6 +95,10 @@ func (s *session) serve() {
 		s.refuse(stage, err)
 		return
 	}
+	if login == nil {
+		s.serveConsole()
+		return
+	}
 	defer s.server.keys.remove(s, login.key.PID)
 	result := login.relay.Run()
 	s.close(result)
@@ -111,7 +118,8 @@ const (
 	stagePool    = "pool"
 )
 
-// login proves who the client is, decides what it may be, and gets it a server connection.
+// login proves who the client is, decides what it may be, and gets it a server connection. A login to
+// the console has none, and gives nil.
 func (s *session) login() (stage string, _ *login, err error) {
 	settings, err := startupSettings(s.client.Startup)
 	if err != nil {
@@ -122,6 +130,12 @@ func (s *session) login() (stage string, _ *login, err error) {
 	}
 	if err := s.enter(); err != nil {
 		return stageStartup, nil, err
+	}
+	if s.decided.Load().grant.Admin != "" {
+		return "", nil, nil
+	}
+	if err := s.checkDisabled(); err != nil {
+		return stagePolicy, nil, err
 	}
 	if err := s.countIn(); err != nil {
 		return stagePool, nil, err
@@ -214,8 +228,7 @@ func (s *session) open(lease relay.Lease, setup relay.Setup) (*login, error) {
 		return nil, errAbandoned
 	}
 	s.at(pointWelcomed)
-	d := s.decided.Load()
-	s.server.metrics.LoggedIn(d.grant.Rule.Name, time.Until(d.verified.NotAfter))
+	s.accepted()
 	return &login{relay: s.attach(lease, profile), key: key}, nil
 }
 
@@ -305,7 +318,11 @@ func (s *session) relaying() *relay.Session {
 }
 
 // isOpen says whether the session was let in.
-func (s *session) isOpen() bool { return s.relaying() != nil }
+func (s *session) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.relay != nil || s.console != nil
+}
 
 func (s *session) endedBy() *relay.End {
 	s.mu.Lock()

@@ -15,6 +15,8 @@ var (
 	ErrDenied    = &Denied{reason: "denied_by_rule", public: notAdmitted}
 	ErrAmbiguous = &Denied{reason: "ambiguous_identity", public: "certificate holds more than one identity",
 		hint: "Use a certificate with one common name and at most one SPIFFE ID."}
+	// ErrLocked is for the broker's locks, which come before every rule.
+	ErrLocked   = &Denied{reason: "locked", public: notAdmitted}
 	ErrRoleName = &Denied{reason: "role_name", public: notAdmitted}
 )
 

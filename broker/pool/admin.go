@@ -99,6 +99,14 @@ func (p *Pools[S]) CloseIdle(ctx context.Context, scope Scope) error {
 	return p.until(ctx, func(pl *pool[S]) bool { return !scope.Contains(pl.key) || pl.counts[closing] == 0 })
 }
 
+// Paused reports whether key is within a paused scope. An empty field of key is within those alone
+// that stand for any.
+func (p *Pools[S]) Paused(key Key) bool {
+	p.lock()
+	defer p.unlock()
+	return p.pausedKey(key)
+}
+
 // Disable and Enable set what Disabled tells: whether new sessions are refused. The pools
 // themselves go on: sessions that exist are served.
 func (p *Pools[S]) Disable(scope Scope) {

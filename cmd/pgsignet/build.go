@@ -38,7 +38,7 @@ func openAudit(cfg *config.Config) (*audit.Log, error) {
 func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log) broker.Config {
 	c := broker.Config{
 		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
-		DrainTimeout: cfg.Shutdown.DrainTimeout, Version: version,
+		DrainTimeout: cfg.Shutdown.DrainTimeout, Version: version, LocksFile: cfg.Admin.LocksFile,
 	}
 	for i := range cfg.Listeners {
 		c.Listeners = append(c.Listeners, brokerListener(&cfg.Listeners[i]))

@@ -99,10 +99,16 @@ func commands() []*cobra.Command {
 		newFmtCommand(),
 		newHealthcheckCommand(),
 		newImportCommand(),
+		newKillCommand(),
+		newLockCommand(),
+		newPoolsCommand(),
+		newReloadCommand(),
 		newReplayCommand(),
 		newServeCommand(),
+		newSessionsCommand(),
 		newSQLCommand(),
 		newTestCommand(),
+		newUnlockCommand(),
 		newVersionCommand(),
 	}
 }

@@ -102,6 +102,11 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 		return err
 	}
 	defer endpoint.close()
+	local, err := serveAdminSocket(cfg, server, log)
+	if err != nil {
+		return err
+	}
+	defer local.close()
 	soft, hard, stop := stopSignals(ctx, log)
 	defer stop()
 	r := &reloader{load: load, trust: sources, trail: trail, log: log, server: server, cfg: cfg}

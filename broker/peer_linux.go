@@ -1,0 +1,34 @@
+package broker
+
+import (
+	"fmt"
+	"net"
+	"os/user"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// peerUID is the user on the other end of a unix socket, as the kernel knows it.
+func peerUID(conn *net.UnixConn) (uid int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var cred *unix.Ucred
+	if cerr := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); cerr != nil {
+		return -1, cerr
+	}
+	if err != nil {
+		return -1, fmt.Errorf("SO_PEERCRED: %w", err)
+	}
+	return int(cred.Uid), nil
+}
+
+// localName names a local user in locks.
+func localName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return "uid " + strconv.Itoa(uid) + " (" + u.Username + ")"
+	}
+	return "uid " + strconv.Itoa(uid)
+}

@@ -1,9 +1,0 @@
-package main
-
-import (
-	"context"
-	"errors"
-	"io"
-)
-
-func askSocket(context.Context, string, io.Writer) error { return errors.New("x") }
