@@ -400,4 +400,3 @@ func TestConsoleKillOne(t *testing.T) {
 		t.Errorf("recorded %v", actions[0])
 	}
 }
-
