@@ -4,6 +4,30 @@
 BEGIN;
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Nobody may have been here first: who owns the schema could replace the function, and who is a member
+-- of the role could read the keys.
+DO $$
+DECLARE
+  intruder text;
+BEGIN
+  SELECT n.nspowner::pg_catalog.regrole::text INTO intruder
+    FROM pg_catalog.pg_namespace AS n JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
+    WHERE n.nspname = 'pgsignet' AND NOT r.rolsuper;
+  IF FOUND THEN
+    RAISE EXCEPTION 'schema pgsignet belongs to %: drop it, or rename it', intruder;
+  END IF;
+  SELECT m.member::pg_catalog.regrole::text INTO intruder
+    FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS r ON r.oid = m.roleid
+    WHERE r.rolname = 'pgsignet_identity' LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION '% is a member of pgsignet_identity: revoke that', intruder;
+  END IF;
+  IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pgsignet_identity' AND (rolcanlogin OR rolsuper)) THEN
+    RAISE EXCEPTION 'role pgsignet_identity may log in: that is not ours, drop it';
+  END IF;
+END
+$$;
+
 -- The owner of the keys and of the function that reads them. Nobody logs in as it or is a member.
 DO $$
 BEGIN
