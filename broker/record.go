@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/pgsignet/pgsignet/broker/audit"
@@ -100,10 +101,29 @@ func auditRequested(s *pgwire.Startup) *audit.Requested {
 	r := &audit.Requested{User: s.User(), Database: s.Database()}
 	for _, p := range s.Params {
 		if p.Name != "user" && p.Name != "database" {
-			r.Params = append(r.Params, audit.Pair(p))
+			r.Params = append(r.Params, audit.Pair{Name: p.Name, Value: recordable(p)})
 		}
 	}
 	return r
+}
+
+// recordable is a start-up parameter's value without a token that somebody tries to pass off as his
+// own: such a login is refused, and its record shall not hand the token on (A124).
+func recordable(p pgwire.Param) string {
+	set := []pgwire.Param{p}
+	if p.Name == "options" {
+		parsed, err := pgwire.ParseOptions(p.Value)
+		if err != nil && strings.Contains(strings.ToLower(p.Value), "pgsignet") {
+			return "***"
+		}
+		set = parsed
+	}
+	for _, s := range set {
+		if pgwire.ForbiddenSetting(s.Name) && strings.HasPrefix(strings.ToLower(s.Name), "pgsignet") {
+			return "-c pgsignet.token=***"
+		}
+	}
+	return p.Value
 }
 
 func auditRule(r policy.RuleRef, matched, captures []string, sha string) *audit.Rule {

@@ -257,7 +257,7 @@ func (s *session) prepare(server *relay.Server, setup relay.Setup) (*relay.Profi
 		return nil, &refusal{code: pgwire.ConnectionFailure, reason: "upstream_closed", public: "server connection lost", cause: err}
 	}
 	if reply.Error != nil {
-		return nil, &refusal{code: reply.Error.Code, reason: "startup_parameter", public: reply.Error.Message}
+		return nil, refusedSetting(&setup, reply.Error)
 	}
 	return profile, nil
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgsignet/pgsignet/broker/relay"
@@ -22,6 +23,20 @@ func (s *session) setupFor(startup []pgwire.Param) relay.Setup {
 	}
 	s.stamp(&setup)
 	return setup
+}
+
+// refusedSetting is what a client reads when the server refuses the session's settings: the server's
+// words where they are about a setting of the client's own. A map's settings are not its business (W16).
+func refusedSetting(setup *relay.Setup, e *pgwire.Error) error {
+	public := "the session's settings were refused by the database server"
+	message := strings.ToLower(e.Message)
+	for _, p := range setup.Startup {
+		fixed := slices.ContainsFunc(setup.Fixed, func(f pgwire.Param) bool { return strings.EqualFold(f.Name, p.Name) })
+		if !fixed && strings.Contains(message, `"`+strings.ToLower(p.Name)+`"`) {
+			public = e.Message
+		}
+	}
+	return &refusal{code: e.Code, reason: "startup_parameter", public: public, cause: e}
 }
 
 // walsenderParams are the start-up parameters of a walsender, which takes no settings later.
