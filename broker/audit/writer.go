@@ -218,8 +218,27 @@ func (w *writer) drain() bool {
 	return err == nil
 }
 
-// body encodes r with the count of what was lost before it.
-func (w *writer) body(r *Record) []byte { return w.enc.body(r, w.lost) }
+// body encodes r with the count of what was lost before it. A panic over a statement, which is a
+// client's, costs its text and not the process.
+func (w *writer) body(r *Record) (line []byte) {
+	defer func() {
+		if p := recover(); p != nil && r.Stmt != nil {
+			bare := *r
+			bare.Stmt = r.Stmt.withoutText()
+			line = w.enc.body(&bare, w.lost)
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	return w.enc.body(r, w.lost)
+}
+
+// withoutText is s with nothing in it that a client or server has worded.
+func (s *Stmt) withoutText() *Stmt {
+	bare := *s
+	bare.Text, bare.TextSHA256, bare.Message, bare.Params, bare.FingerprintOnly = "", "", "", nil, true
+	return &bare
+}
 
 // resolve tells those who wait for b, and takes the queue's memory back.
 func (w *writer) resolve(b *batch, err error, q []entry) {
