@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test testenv suites lint bench fuzz up down
+.PHONY: help demo build test testenv drivers suites lint bench fuzz up down
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,12 +16,15 @@ demo: build testenv ## Watch psql log in to a real PostgreSQL with nothing but a
 build: ## Build bin/pgsignet, static and stripped
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/pgsignet
 
-test: testenv ## Run every test against a real PostgreSQL: with -race, then allocation and speed figures without
+test: testenv drivers ## Run every test against a real PostgreSQL: with -race, then allocation and speed figures without
 	$(GO) test -race -timeout 14m ./...
 	$(GO) test -timeout 5m -run '(Alloc|Figure)' ./...
 
 testenv: ## Install what the tests need and this machine lacks
 	@$(GO) run ./testenv/pgserver/setup
+
+drivers: ## Install the PostgreSQL drivers that the tests run through the broker
+	@$(GO) run ./testenv/compat/setup || test -z "$$CI"
 
 suites: testenv ## Run the suites of PostgreSQL and pgx through the broker (built once, cached; up to 45 min)
 	$(GO) test -timeout 60m -tags suites -count 1 -v ./testenv/suites
