@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +137,25 @@ func TestW93ReadOnlyBypasses(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The table of docs/configuration.md is the one above.
+func TestW93TableIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, tt := range bypasses {
+		if row := "| " + tt.name + " | " + tt.want + " |\n"; strings.Contains(string(doc), row) {
+			rows++
+		} else {
+			t.Errorf("docs/configuration.md has no row %q", row)
+		}
+	}
+	if rows < 30 {
+		t.Errorf("only %d ways around read_only are documented", rows)
+	}
 }
 
 // tryBypass runs the steps in a session of alice's. refused says that the broker gave an error of its
