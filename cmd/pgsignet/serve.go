@@ -66,6 +66,9 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 	stderr = zapcore.Lock(zapcore.AddSync(stderr))
 	log := newLogger(cfg, stderr)
 	defer log.Sync()
+	if err := checkDescriptors(cfg.Descriptors()); err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
 	signals := workSignals()
 	defer signal.Stop(signals)
 	var background sync.WaitGroup
@@ -90,7 +93,10 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 			log.Error("audit not closed cleanly", zap.Error(err))
 		}
 	}()
-	server, err := broker.New(brokerConfig(cfg, log, trail), first)
+	var r *reloader // made before anybody can ask for it
+	settings := brokerConfig(cfg, log, trail)
+	settings.Reload = func(context.Context) error { return r.Reload(causeCommand) }
+	server, err := broker.New(settings, first)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
@@ -102,15 +108,15 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 		return err
 	}
 	defer endpoint.close()
+	soft, hard, stop := stopSignals(ctx, log)
+	defer stop()
+	r = &reloader{load: load, trust: sources, trail: trail, log: log, server: server, cfg: cfg}
+	r.started()
 	local, err := serveAdminSocket(cfg, server, log)
 	if err != nil {
 		return err
 	}
 	defer local.close()
-	soft, hard, stop := stopSignals(ctx, log)
-	defer stop()
-	r := &reloader{load: load, trust: sources, trail: trail, log: log, server: server, cfg: cfg}
-	r.started()
 	background.Go(func() { sources.run(backgroundCtx) })
 	background.Go(func() { r.run(backgroundCtx) })
 	background.Go(func() {
@@ -122,7 +128,9 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 	if started != nil {
 		started(server)
 	}
+	stopNotify := notifyManager(soft, log)
 	err = server.Serve(soft, hard)
+	stopNotify()
 	stopBackground()
 	background.Wait()
 	log.Info("stopped")

@@ -1,0 +1,159 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// closed says whether the broker closes a connection without a word.
+func closed(t *testing.T, c net.Conn) bool {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_, err := c.Read(make([]byte, 1))
+	return err != nil && !isTimeout(err)
+}
+
+func isTimeout(err error) bool {
+	e, ok := err.(net.Error)
+	return ok && e.Timeout()
+}
+
+// T86: connections that are not logged in are capped, in all and by address, before any TLS; those
+// that are logged in notice nothing.
+func TestT86HalfOpenConnectionsAreCapped(t *testing.T) {
+	w := Shared(t)
+	for _, tt := range []struct{ limit, reason string }{
+		{"half_open = 3", "half_open"},
+		{"half_open_per_address = 3", "half_open_per_address"},
+		{"max_clients = 1", "max_clients"}, // eight more are told why
+	} {
+		b := w.Start(t, Options{Rules: people, Listener: tt.limit, Admin: httpOn})
+		alice := b.Connect(t, w.Client("alice"), "alice", "orders")
+		room := 3
+		if tt.reason == "max_clients" {
+			room = 8
+		}
+		var idle []net.Conn
+		for range room {
+			idle = append(idle, b.Dial(t))
+		}
+		series := `pgsignet_connections{listener="main",state="half_open"}`
+		Poll(t, "connections to be counted", func() bool { return b.metrics(t)[series] == fmt.Sprint(room) })
+		if c := b.Dial(t); !closed(t, c) {
+			t.Errorf("%s: one more is served", tt.limit)
+		}
+		if n := b.metrics(t)[fmt.Sprintf(`pgsignet_connections_refused_total{listener="main",reason=%q}`, tt.reason)]; n != "1" {
+			t.Errorf("%s: counted %q, want 1", tt.limit, n)
+		}
+		if n := one[int](t, alice, "select 5"); n != 5 {
+			t.Errorf("%s: the session was hurt", tt.limit)
+		}
+		for _, c := range idle {
+			c.Close()
+		}
+		Poll(t, "connections to be forgotten", func() bool { return b.metrics(t)[series] == "0" })
+		_, err := b.TryConnect(w.Client("bob"), "bob", "orders")
+		if want := map[bool]string{true: "53300"}[tt.reason == "max_clients"]; SQLState(err) != want {
+			t.Errorf("%s: afterwards: %v, want SQLSTATE %q", tt.limit, err, want)
+		}
+		if tt.reason == "max_clients" {
+			alice.Close(context.Background())
+			Poll(t, "room for the next", func() bool {
+				c, err := b.TryConnect(w.Client("bob"), "bob", "orders")
+				if err == nil {
+					c.Close(context.Background())
+				}
+				return err == nil
+			})
+		}
+	}
+}
+
+// Refusals are held back, longer each time, and logins are not.
+func TestLoginBackoff(t *testing.T) {
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people, Listener: `login_backoff = "200ms"`})
+	alice := w.Client("alice")
+	began := time.Now()
+	for range 5 {
+		if _, err := b.TryConnect(alice, "bob", "orders"); SQLState(err) != "28000" {
+			t.Fatal(err)
+		}
+	}
+	if took, least := time.Since(began), 550*time.Millisecond; took < least { // 0, 50, 100, 200, 200
+		t.Errorf("five refusals took %v, want %v at least", took, least)
+	}
+	b.Connect(t, alice, "alice", "orders")
+}
+
+// W88: too few descriptors for the configured limits is an error that names the limit.
+func TestW88DescriptorsAreChecked(t *testing.T) {
+	w := Shared(t)
+	path := w.WriteConfig(t, Options{Rules: people})
+	out, err := exec.Command("sh", "-c", `ulimit -n 256 && exec "$0" serve --config "$1"`, w.Binary(), path).CombinedOutput()
+	exit, ok := err.(*exec.ExitError)
+	if !ok || exit.ExitCode() != 78 || !strings.Contains(string(out), "RLIMIT_NOFILE allows 256 open files") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// RELOAD at the console and on the command line: taken whole, or refused with the reason.
+func TestConsoleReload(t *testing.T) {
+	w := Shared(t)
+	b := w.startConsole(t, Options{})
+	c := b.Console(t)
+	config := filepath.Join(b.Dir, "pgsignet.hcl")
+	if got := run(t, c, "RELOAD"); got != "RELOAD" {
+		t.Errorf("tag %q", got)
+	}
+	out, err := exec.Command(w.Binary(), "reload", "--config", config).CombinedOutput()
+	if err != nil || string(out) != "RELOAD\n" {
+		t.Errorf("reload: %v: %s", err, out)
+	}
+	if err := exec.Command("sh", "-c", `echo 'nonsense {' >> "$0"`, config).Run(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Exec(context.Background(), "RELOAD"); SQLState(err) != "55000" {
+		t.Errorf("broken file: %v", err)
+	}
+	records := b.Records("config.reload", 4)
+	last := records[len(records)-1]["reload"].(map[string]any)
+	if last["cause"] != "command" || last["result"] != "error" {
+		t.Errorf("recorded %v", last)
+	}
+}
+
+// The service manager is told when the broker is ready, alive and stopping.
+func TestServiceManagerIsTold(t *testing.T) {
+	w := Shared(t)
+	path := socketPath(t)
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "300000")
+	w.Start(t, Options{Rules: people})
+	l.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var told []string
+	buf := make([]byte, 256)
+	for !slices.Contains(told, "WATCHDOG=1") {
+		n, err := l.Read(buf)
+		if err != nil && err != io.EOF {
+			t.Fatalf("told %q, then %v", told, err)
+		}
+		told = append(told, string(buf[:n]))
+	}
+	if told[0] != "READY=1" {
+		t.Errorf("told %q", told)
+	}
+}
