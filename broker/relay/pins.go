@@ -210,11 +210,24 @@ func (s *Session) affect(server *Server, e *sqllex.Effects, text func() string) 
 
 // announce tells of statements that concern more than this session.
 func (s *Server) announce(e *sqllex.Effects) {
-	if e.Has(sqllex.RoleDefaults) {
-		s.notice(Event{Kind: DefaultsChanged})
-	}
 	if e.Has(sqllex.DropDatabase) {
 		s.notice(Event{Kind: DatabaseGoing, Database: e.Database})
+	}
+}
+
+// altered notes a command that may have changed what new connections begin with; its tag is all that
+// is known of it in session mode. announceAltered tells of it at the end of its transaction: a
+// connection that is made before sees the old defaults (W54). Both are called with mu.
+func (s *Server) altered(tag string) {
+	if tag == "ALTER ROLE" || tag == "ALTER DATABASE" {
+		s.newDefaults = true
+	}
+}
+
+func (s *Server) announceAltered() {
+	if s.newDefaults {
+		s.newDefaults = false
+		s.notice(Event{Kind: DefaultsChanged})
 	}
 }
 

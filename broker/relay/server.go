@@ -102,6 +102,8 @@ type Server struct {
 	dirty    bool         // DISCARD ALL before anybody else
 	prepared prepared
 
+	newDefaults bool // ALTER ROLE or DATABASE has run in the transaction under way
+
 	closing  atomic.Bool
 	lastUse  atomic.Int64 // unix nanoseconds of the last release
 	Sessions atomic.Int64 // sessions served; for console and audit

@@ -337,14 +337,19 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 	case pgwire.MsgDataRow:
 		s.rows.Add(1)
 	case pgwire.MsgCommandComplete:
-		if len(body) > 0 && (body[0] == 'R' || body[0] == 'D') {
+		switch {
+		case len(body) == 0:
+		case body[0] == 'R', body[0] == 'D':
 			s.tagged(server, replyTag(body))
+		case body[0] == 'A':
+			server.altered(replyTag(body))
 		}
 	case pgwire.MsgReadyForQuery:
 		s.counters.ready(status, s.clocks.statement.Load(), clockNow())
 		s.clocks.ready(&server.ledger, status)
 		if status == 'I' {
 			s.settled(server)
+			server.announceAltered()
 		}
 	}
 }
