@@ -150,13 +150,13 @@ func (s *session) login() (stage string, _ *login, err error) {
 	if err != nil {
 		return stagePool, nil, err
 	}
-	s.at(pointLeased)
 	var opened *login
 	defer func() { // after a panic, too
 		if opened == nil {
 			lease.Destroy()
 		}
 	}()
+	s.at(pointLeased)
 	if opened, err = s.open(lease, setup); err != nil {
 		return stagePool, nil, err
 	}
@@ -216,20 +216,25 @@ func (s *session) open(lease relay.Lease, setup relay.Setup) (*login, error) {
 	}
 	s.at(pointRecorded)
 	key := s.server.keys.add(s, s.shownPID(server), s.client.Startup.Version)
+	var opened *login
+	defer func() { // after a panic, too
+		if opened == nil {
+			s.server.keys.remove(s, key.PID)
+		}
+	}()
 	if err := s.confirm(); err != nil {
-		s.server.keys.remove(s, key.PID)
 		return nil, err
 	}
 	s.at(pointConfirmed)
 	s.follow()
 	if err := downstream.Welcome(s.client, profile.Shown(server.Params()), &key, s.notices); err != nil {
-		s.server.keys.remove(s, key.PID)
 		s.close(relay.Result{End: relay.End{Reason: relay.ClientClosed}})
 		return nil, errAbandoned
 	}
 	s.at(pointWelcomed)
 	s.accepted()
-	return &login{relay: s.attach(lease, profile), key: key}, nil
+	opened = &login{relay: s.attach(lease, profile), key: key}
+	return opened, nil
 }
 
 // shownPID is the process id that the client is told: its server's in session mode, where the two

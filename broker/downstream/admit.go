@@ -240,9 +240,7 @@ func (a *admission) handshake() error {
 	o := a.conn.wire.opening
 	o.slots = a.cfg.Handshakes
 	server := tls.Server(a.conn.wire, a.cfg.TLS())
-	err := server.Handshake() // ends by the deadline of the socket
-	o.release()
-	o.slots = nil
+	err := o.handshake(server)
 	a.tlsTime = time.Since(began)
 	if err != nil {
 		return err
@@ -251,6 +249,15 @@ func (a *admission) handshake() error {
 	a.state, a.stage = &state, StageStartup
 	a.conn.tls, a.conn.Conn = server, server
 	return nil
+}
+
+// handshake computes in the cap, and gives its slot back also when crypto/tls panics.
+func (o *opening) handshake(server *tls.Conn) error {
+	defer func() {
+		o.release()
+		o.slots = nil
+	}()
+	return server.Handshake() // ends by the deadline of the socket
 }
 
 // startup reads the start-up packet, inside TLS or on a trusted socket.
