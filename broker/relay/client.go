@@ -283,9 +283,6 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 		if err := s.pass(server, msg); err != nil {
 			return err
 		}
-		if typ == pgwire.MsgSync && server.ledger.doubt == unsure && s.watch != nil {
-			s.fence(server)
-		}
 		return nil
 	}
 	switch typ {
@@ -313,7 +310,7 @@ func (s *Session) mayFollow(server *Server, typ byte) error {
 	case pgwire.MsgSync, pgwire.MsgFlush, pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail:
 		return nil
 	}
-	if s.cfg.Mode == TransactionMode && (server.ledger.doubt == unsure || server.ledger.doubt == spoiled) {
+	if s.cfg.Mode == TransactionMode && server.ledger.doubt == unsure {
 		return errCopyDoubt
 	}
 	if s.barrier {
@@ -336,7 +333,7 @@ func (s *Session) sync(server *Server, msg []byte) error {
 	if err := s.pass(server, msg); err != nil {
 		return err
 	}
-	if server.ledger.doubt == unsure {
+	if server.ledger.loose {
 		s.fence(server)
 	}
 	return nil

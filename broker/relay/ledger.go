@@ -73,7 +73,8 @@ type ledger struct {
 	cut   bool   // CopyDone or CopyFail was sent since the CopyInResponse
 	maybe int    // Syncs that CopyIn may have eaten
 	doubt doubt  // whether an aborted COPY ate a Sync is unknown (W57)
-	owed  int    // while unsure: the ReadyForQuery that come if it ate none
+	loose bool   // some of the Syncs at the head of the queue may have been answered already
+	owed  int    // ReadyForQuery that come besides those of the queue if it ate none
 
 	dropped []*note // what an error has cancelled, for the owner to undo, oldest first
 }
@@ -83,18 +84,12 @@ type doubt uint8
 
 const (
 	certain doubt = iota // replies are accounted for
-	unsure               // they are not: everything is the client's until a fence is seen
-	fenced               // a fence was sent: its CloseComplete ends the doubt
-	spoiled              // the client sent what makes a fence ambiguous: certainty never returns
+	unsure               // the server may be skipping messages up to a Sync that was not sent yet
 )
 
 // sent records a client message that goes to the server, before its bytes do. sub is the first byte
 // of the body of Describe ('S' or 'P'); other messages ignore it.
 func (l *ledger) sent(typ, sub byte, from origin, n *note) {
-	if l.doubt == unsure || l.doubt == spoiled {
-		l.sentInDoubt(typ)
-		return
-	}
 	switch typ {
 	case pgwire.MsgQuery:
 		l.open = false
@@ -123,21 +118,9 @@ func (l *ledger) sent(typ, sub byte, from origin, n *note) {
 	}
 }
 
-// sentInDoubt keeps no account: which replies are still to come is not known.
-func (l *ledger) sentInDoubt(typ byte) {
-	switch typ {
-	case pgwire.MsgSync:
-		l.open = false
-	case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail, pgwire.MsgFlush, pgwire.MsgTerminate:
-	default:
-		l.open, l.doubt = true, spoiled
-	}
-}
-
 // raiseFence records the Close and the Sync that the broker sends behind a client's Sync to end a
-// doubt: every reply before that Close's is the client's.
+// doubt: every ReadyForQuery before that Close's reply is the client's.
 func (l *ledger) raiseFence() {
-	l.doubt, l.skip = fenced, false
 	l.push(kindClose, fromBroker, nil)
 	l.push(kindSync, fromBroker, nil)
 }
@@ -155,7 +138,7 @@ func (l *ledger) sync(from origin, n *note) {
 		l.maybe++
 		return
 	}
-	l.skip = false
+	l.skip, l.doubt = false, certain
 	l.push(kindSync, from, n)
 }
 
@@ -174,8 +157,8 @@ func (l *ledger) push(k kind, from origin, n *note) {
 // whether that token is complete with it. Asynchronous messages (N, A, S) are not for the ledger.
 func (l *ledger) received(typ, status byte) (t token, done bool, err error) {
 	head, ok := l.fifo.head()
-	if l.doubt != certain {
-		return l.receivedInDoubt(typ, status, head)
+	if l.loose && typ != 'Z' && ok && head.kind == kindSync {
+		head, ok = l.resolve()
 	}
 	switch typ {
 	case 'E':
@@ -196,20 +179,14 @@ func (l *ledger) received(typ, status byte) (t token, done bool, err error) {
 	return head, done, nil
 }
 
-// receivedInDoubt gives everything to the client until the fence's CloseComplete.
-func (l *ledger) receivedInDoubt(typ, status byte, head token) (token, bool, error) {
-	switch {
-	case typ == 'Z':
-		l.tx = status
-		if l.owed--; l.owed == 0 && l.doubt == unsure {
-			l.doubt = certain // it ate none: all have come
-		}
-	case typ == '3' && l.doubt == fenced:
-		l.doubt = certain
+// resolve ends a doubt at a reply that is no ReadyForQuery: all Syncs at the head of the queue must
+// have been answered before it. It returns the request that the reply is for.
+func (l *ledger) resolve() (head token, ok bool) {
+	for head, ok = l.fifo.head(); ok && head.kind == kindSync; head, ok = l.fifo.head() {
 		l.fifo.pop()
-		return head, true, nil
 	}
-	return token{}, false, nil
+	l.loose, l.owed = false, 0
+	return head, ok
 }
 
 // fits says whether a server message may answer the head of the queue, and whether it completes it.
@@ -278,18 +255,10 @@ func (l *ledger) commandEnds(typ byte) {
 // anything else makes the server skip until Sync, and what was queued before it gets no reply.
 func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 	eaten := l.copy == copyIn && l.maybe > 0
-	l.owed = l.maybe
-	l.copy, l.cut, l.maybe = copyNone, false, 0
 	if eaten {
-		l.doubt, l.skip = unsure, false
-		if head.ownsReady() {
-			l.owed++
-		}
-		for !l.fifo.empty() {
-			l.drop()
-		}
-		return head, true, nil
+		l.loose, l.owed = true, l.maybe
 	}
+	l.copy, l.cut, l.maybe = copyNone, false, 0
 	if !ok {
 		return token{}, false, nil // an error that nobody asked for: the server is about to leave
 	}
@@ -299,11 +268,16 @@ func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 	for {
 		t, more := l.fifo.head()
 		if !more {
-			l.skip = true
+			if l.skip = !eaten; eaten {
+				l.doubt = unsure
+			}
 			return head, true, nil
 		}
 		if t.kind == kindSync {
 			return head, true, nil
+		}
+		if eaten && t.seq != head.seq {
+			return head, true, fmt.Errorf("request without a Sync behind a failed COPY: %w", errUnexpected)
 		}
 		l.drop()
 	}
@@ -322,17 +296,27 @@ func (l *ledger) ready(head token, ok bool, status byte) (token, bool, error) {
 	if status != 'I' && status != 'T' && status != 'E' {
 		return head, false, fmt.Errorf("transaction status %q: %w", status, errUnexpected)
 	}
+	if l.owed > 0 && (!ok || head.kind == kindSync) {
+		l.tx = status
+		if l.owed--; l.owed == 0 && !ok {
+			l.loose, l.doubt = false, certain // it ate none: all have come
+		}
+		return token{}, true, nil
+	}
 	if !ok || !head.ownsReady() {
 		return head, false, fmt.Errorf("ReadyForQuery not asked for: %w", errUnexpected)
 	}
 	l.tx = status
 	l.fifo.pop()
+	if l.fifo.empty() && l.owed == 0 {
+		l.loose = false
+	}
 	return head, true, nil
 }
 
 // quiet says whether the server owes nothing and expects nothing.
 func (l *ledger) quiet() bool {
-	return l.fifo.empty() && l.maybe == 0 && l.doubt == certain && !l.skip && !l.open && l.copy == copyNone
+	return l.fifo.empty() && l.maybe == 0 && l.doubt == certain && !l.loose && !l.skip && !l.open && l.copy == copyNone
 }
 
 // clean says whether the connection is quiet and outside a transaction: the only state in which it
@@ -357,7 +341,9 @@ func (l *ledger) willAnswer() bool {
 }
 
 // busy says whether the server is, or may be, working for the client.
-func (l *ledger) busy() bool { return !l.fifo.empty() || l.copy != copyNone || l.doubt != certain }
+func (l *ledger) busy() bool {
+	return !l.fifo.empty() || l.copy != copyNone || l.doubt != certain || l.loose
+}
 
 // ring is a queue of tokens that keeps its memory.
 type ring struct {

@@ -172,6 +172,7 @@ func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) 
 		switch {
 		case n.action == replayed:
 			if v.forward = s.session != nil; v.forward {
+				s.session.undone(s)
 				s.session.watch.reply(typ, status, body, head, s.size)
 			}
 		case n.mustSucceed:

@@ -170,9 +170,11 @@ func (s *Session) parseUnnamed(server *Server, msg, tail []byte) error {
 			return s.parseDeallocate(server, name, old.st)
 		}
 	}
-	prev := s.unnamed
+	n := &note{action: preparing, session: s, st: st, prev: s.unnamed}
+	s.unnamedAt++
+	n.at = s.unnamedAt
 	s.unnamed, server.prepared.unnamed = st, st
-	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st, prev: prev})
+	server.ledger.sent(pgwire.MsgParse, 0, fromClient, n)
 	s.counters.serverParses.Add(1)
 	s.box.add(msg)
 	return nil
@@ -336,6 +338,7 @@ func (s *Session) closeName(server *Server, msg []byte) error {
 	name := string(body[1:end])
 	if name == "" {
 		s.unnamed, server.prepared.unnamed = nil, nil
+		s.unnamedAt++
 		return s.pass(server, msg)
 	}
 	n := &note{action: closed, session: s, name: name}
@@ -441,7 +444,11 @@ func (s *Session) query(server *Server, msg []byte, total int) error {
 		n = &note{session: s}
 	}
 	if n != nil {
-		n.lifts, n.prev = lifts, prev
+		n.lifts = lifts
+	}
+	if prev != nil {
+		s.unnamedAt++
+		n.prev, n.at = prev, s.unnamedAt
 	}
 	s.barrier = s.barrier || effects.Setting == "client_encoding" // how the next text reads
 	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, n)
@@ -520,9 +527,7 @@ func (n *note) undo(server *Server) {
 			}
 		}
 	case n.action == noAction:
-		if !n.failed && n.prev != nil && n.session.unnamed == nil {
-			n.session.unnamed = n.prev // a Query that was skipped
-		}
+		n.unnamedBack() // a Query that was skipped
 	case n.action == bound:
 	case n.action == closed && n.removed:
 		server.prepared.spoil(n.st) // still there
@@ -536,11 +541,12 @@ func (n *note) undo(server *Server) {
 	case n.st == nil || n.action == duplicate:
 	case n.st.name == "":
 		server.prepared.unnamed = nil
-		if n.action == preparing && n.session.unnamed == n.st {
+		switch {
+		case n.action != preparing:
+		case n.at > 0:
+			n.unnamedBack()
+		case n.session.unnamed == n.st:
 			n.session.unnamed = nil
-			if !n.failed {
-				n.session.unnamed = n.prev // skipped: the one before is still there
-			}
 		}
 	default:
 		if n.added {
@@ -550,6 +556,19 @@ func (n *note) undo(server *Server) {
 			n.session.drop(n.name)
 			n.session.cfg.Statements.put(n.st)
 		}
+	}
+}
+
+// unnamedBack gives the client the unnamed statement that it had, unless later requests have replaced
+// it, too. One that was tried and failed has taken it away.
+func (n *note) unnamedBack() {
+	s := n.session
+	if n.at == 0 || s.unnamedAt != n.at {
+		return
+	}
+	s.unnamedAt--
+	if s.unnamed = nil; !n.failed {
+		s.unnamed = n.prev
 	}
 }
 

@@ -275,7 +275,7 @@ func (s *Server) settleLocked() error {
 // releasable says whether a quiet connection may serve somebody else now (section 2, Release).
 // Called with mu.
 func (s *Server) releasable() bool {
-	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.cancels == 0 &&
+	return s.session.cfg.Mode == TransactionMode && mayChangeHands(&s.ledger) && s.pins == 0 && s.cancels == 0 &&
 		s.partial == 0 && !s.writing && !s.forwarding && !s.midway && s.lost == nil && s.session.end.Load() == nil
 }
 

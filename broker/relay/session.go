@@ -95,6 +95,7 @@ type Session struct {
 	namingAll    int                   // the same, for all names
 	texts        int                   // bytes of statements that names hold
 	unnamed      *statement            // nil: the client has none
+	unnamedAt    uint64                // counts its changes, less those that were undone
 	portals      map[string]*statement // portals of statements that leave something when executed
 	pending      []change              // of settings, in the transaction under way
 	spoken       bool                  // a message of the client's has been accounted for

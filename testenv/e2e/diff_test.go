@@ -1,0 +1,313 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// wireConn is one session, direct or through the broker.
+type wireConn struct {
+	net.Conn
+	key []byte // body of BackendKeyData
+}
+
+func (w *wireConn) next() (Message, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(w, head[:]); err != nil {
+		return Message{}, err
+	}
+	body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+	_, err := io.ReadFull(w, body)
+	return Message{Type: head[0], Body: body}, err
+}
+
+// dialWire logs in with TLS.
+func dialWire(addr string, config *tls.Config, user, database string) (*wireConn, error) {
+	raw, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	raw.SetDeadline(time.Now().Add(60 * time.Second))
+	if _, err := raw.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil {
+		return nil, err
+	}
+	var answer [1]byte
+	if _, err := io.ReadFull(raw, answer[:]); err != nil || answer[0] != 'S' {
+		return nil, fmt.Errorf("SSLRequest: %q, %v", answer, err)
+	}
+	w := &wireConn{Conn: tls.Client(raw, config)}
+	if _, err := w.Write(Startup(3<<16, "user", user, "database", database)); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := w.next()
+		switch {
+		case err != nil:
+			return nil, err
+		case m.Type == 'E':
+			return nil, fmt.Errorf("login: %s", ErrorText(m))
+		case m.Type == 'K':
+			w.key = m.Body
+		case m.Type == 'Z':
+			return w, nil
+		}
+	}
+}
+
+// run sends a step in pieces, as cuts says, and returns the answer up to its terminator.
+func (w *wireConn) run(step []byte, cuts *rand.Rand) ([]Message, error) {
+	w.SetDeadline(time.Now().Add(60 * time.Second))
+	failed := make(chan error, 1)
+	go func() {
+		for len(step) > 0 {
+			n := len(step)
+			if cuts != nil && cuts.IntN(2) == 0 {
+				n = 1 + cuts.IntN(n)
+			}
+			if _, err := w.Write(step[:n]); err != nil {
+				failed <- err
+				return
+			}
+			step = step[n:]
+		}
+		failed <- nil
+	}()
+	var all []Message
+	for empties := 0; empties < 6; {
+		m, err := w.next()
+		if err != nil {
+			return all, err
+		}
+		if m.Type == 'I' || m.Type == 'Z' && empties%2 == 1 {
+			empties++
+		} else {
+			empties = 0
+		}
+		all = append(all, m)
+	}
+	return all, <-failed
+}
+
+func transcript(messages []Message) string {
+	var b strings.Builder
+	for _, m := range messages {
+		body := m.Body
+		if m.Type == 'E' || m.Type == 'N' {
+			body = sourceFields.ReplaceAll(body, []byte{0}) // where in PostgreSQL's source it was raised
+		}
+		fmt.Fprintf(&b, "%c %q\n", m.Type, body)
+	}
+	return b.String()
+}
+
+var sourceFields = regexp.MustCompile(`\x00F[^\x00]*\x00L[^\x00]*\x00R[^\x00]*\x00`)
+
+var anyMark = regexp.MustCompile(`\bc\d\d\b`)
+
+// differ is the stress test: clients through the broker, each beside a direct session that is sent
+// the same.
+type differ struct {
+	t      *testing.T
+	world  *World
+	broker *Broker
+	until  time.Time
+
+	mu    sync.Mutex
+	steps int
+	found []string
+}
+
+func (d *differ) report(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.found = append(d.found, fmt.Sprintf(format, args...))
+}
+
+func (d *differ) stop() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.found) > 0 || time.Now().After(d.until)
+}
+
+func (d *differ) client(seed uint64, i int) {
+	s := newScript(seed, i)
+	cuts := rand.New(rand.NewPCG(seed+1, uint64(i)))
+	brokerTLS := d.broker.TLSConfig(d.world.Client("alice"))
+	directTLS := &tls.Config{RootCAs: d.world.Servers.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{d.world.issue(d.t, d.world.Env.Broker, pki.Shape{CN: "broker"}).TLS()}}
+	for !d.stop() {
+		direct, err := dialWire(d.world.PG.Addr(), directTLS, "alice", "stock")
+		if err != nil {
+			d.report("direct login: %v", err)
+			return
+		}
+		through, err := dialWire(d.broker.Addr, brokerTLS, "alice", "orders")
+		if err != nil {
+			d.report("login: %v", err)
+			return
+		}
+		d.session(s, cuts, direct, through)
+		direct.Close()
+		through.Close()
+	}
+}
+
+// session plays a script until it is time for a disconnect.
+func (d *differ) session(s *script, cuts *rand.Rand, direct, through *wireConn) {
+	var past bytes.Buffer
+	for !d.stop() {
+		if s.IntN(40) == 0 { // vanish at any byte
+			step := s.step()
+			through.Write(step[:s.IntN(len(step))])
+			through.NetConn().Close()
+			return
+		}
+		if s.IntN(60) == 0 {
+			d.cancel(s, through)
+			return
+		}
+		step := s.step()
+		want, err := direct.run(step, nil)
+		if err != nil {
+			d.report("%s direct: %v\nsent %q", s.mark, err, step)
+			return
+		}
+		got, err := through.run(step, cuts)
+		fmt.Fprintf(&past, "%s -> %s\n", Types(splitClient(step)), Types(want))
+		if a, b := transcript(got), transcript(want); err != nil || a != b {
+			d.report("%s: %v\nbefore %s\nsent %q\ngot\n%s\nwant\n%s", s.mark, err, tail(past.String(), 3000), step, tail(a, 4000), tail(b, 4000))
+			return
+		}
+		for _, m := range got {
+			for _, mark := range anyMark.FindAllString(string(m.Body), -1) {
+				if m.Type == 'D' && mark != s.mark {
+					d.report("%s: a row of %s: %q", s.mark, mark, m.Body)
+				}
+			}
+		}
+		d.mu.Lock()
+		d.steps++
+		d.mu.Unlock()
+	}
+}
+
+// NetConn is the socket below TLS.
+func (w *wireConn) NetConn() net.Conn { return w.Conn.(*tls.Conn).NetConn() }
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+func splitClient(b []byte) (all []Message) {
+	for len(b) >= 5 {
+		n := 1 + int(binary.BigEndian.Uint32(b[1:]))
+		all = append(all, Message{Type: b[0], Body: b[5:n]})
+		b = b[n:]
+	}
+	return all
+}
+
+// cancel has a long statement cancelled: it must end in 57014 at once, and hit nobody else.
+func (d *differ) cancel(s *script, through *wireConn) {
+	if _, err := through.Write(joined(Query("rollback"), Query("select pg_sleep(50)"))); err != nil {
+		d.report("%s: %v", s.mark, err)
+		return
+	}
+	done := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			if c, err := net.Dial("tcp", d.broker.Addr); err == nil {
+				c.Write(append([]byte{0, 0, 0, byte(8 + len(through.key)), 4, 210, 22, 46}, through.key...))
+				io.Copy(io.Discard, c)
+				c.Close()
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	for cancelled := false; !cancelled; {
+		m, err := through.next()
+		if err != nil {
+			d.report("%s: waiting for the cancel: %v", s.mark, err)
+			break
+		}
+		cancelled = m.Type == 'E' && Field(m, 'C') == "57014"
+	}
+	close(done)
+	asking.Wait()
+}
+
+// diffFor is how long the stress test runs: 10 s, or PGSIGNET_DIFF, a duration.
+func diffFor(t *testing.T) time.Duration {
+	if s := os.Getenv("PGSIGNET_DIFF"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	return 10 * time.Second
+}
+
+// differences runs the stress test against a program and returns what it found.
+func differences(t *testing.T, w *World, run time.Duration) (found []string, steps int) {
+	b := w.Start(t, Options{Rules: people, Pool: transactions(4, `wait_timeout = "50s"`), Audit: `level = "session"`})
+	for _, database := range []string{"orders", "stock"} {
+		for i := range 32 {
+			w.Exec(t, database, fmt.Sprintf("drop table if exists diff_c%02d; create table diff_c%02d (n int, mark text); grant all on diff_c%02d to alice", i, i, i))
+		}
+	}
+	d := &differ{t: t, world: w, broker: b, until: time.Now().Add(run)}
+	seed := uint64(time.Now().UnixNano())
+	var clients sync.WaitGroup
+	for i := range 32 {
+		clients.Go(func() { d.client(seed, i) })
+	}
+	clients.Wait()
+	t.Logf("seed %d: %d steps", seed, d.steps)
+	return d.found, d.steps
+}
+
+// Every reply of 32 clients over four servers equals, byte for byte, what a session of their own
+// gives; and no row is anybody else's. W18-W64.
+func TestDifferentialStress(t *testing.T) {
+	w := Shared(t)
+	found, steps := differences(t, w, diffFor(t))
+	for _, f := range found {
+		t.Error(f)
+		break
+	}
+	if steps == 0 {
+		t.Error("no step was run")
+	}
+}
+
+// W18: the stress test finds a pooler that lets go at the first ReadyForQuery.
+func TestDifferentialStressFindsASeededBug(t *testing.T) {
+	w := *Shared(t)
+	w.binary = filepath.Join(t.TempDir(), "pgsignet")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-tags", "seededbug", "-o", w.binary, "github.com/pgsignet/pgsignet/cmd/pgsignet")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if found, _ := differences(t, &w, 10*time.Second); len(found) == 0 {
+		t.Error("a server connection is released inside a transaction, and nothing was found")
+	}
+}
