@@ -263,6 +263,7 @@ func (w *watch) skipped(e *entry) {
 	}
 	if e.bound != nil && e.bound.code != "" {
 		e.SQLState, e.Message = e.bound.code, e.bound.message
+		e.bound.code = ""
 	} else {
 		e.Skipped = true
 	}

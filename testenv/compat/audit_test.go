@@ -1,0 +1,191 @@
+package compat
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pgsignet/pgsignet/testenv/e2e"
+)
+
+// audited are the drivers whose statements are compared: five that speak the protocol in their own
+// ways, and two more over libpq.
+var audited = []string{"psql", "pgx", "psycopg3", "asyncpg", "pgjdbc", "node_pg", "psycopg2"}
+
+// TestAuditAndServerAgree drives every kind of statement through the drivers and compares, server
+// connection by server connection, what the audit says was run with what PostgreSQL says, by
+// log_statement = all: nothing missing, nothing extra, nothing in another order.
+func TestAuditAndServerAgree(t *testing.T) {
+	w := newWorld(t, 0, map[string]string{"log_statement": "all", "log_line_prefix": "%m [%p] "})
+	for _, tt := range []struct{ mode, delivery string }{{"session", "best_effort"}, {"transaction", "strict"}} {
+		mode, delivery := tt.mode, tt.delivery
+		t.Run(mode, func(t *testing.T) {
+			mark := w.server.LogSize()
+			b := w.Start(t, e2e.Options{
+				Host: w.server.Addr(), Rules: rules, Pool: `mode = "` + mode + `"`,
+				Top: `database "*" { upstream = "pg" }`, Audit: `level = "full"` + "\n" + `delivery = "` + delivery + `"`,
+			})
+			target := w.at(t, mode, b.Addr, role, w.client(role))
+			ran := 0
+			for _, d := range Drivers() {
+				if slices.Contains(audited, d.Key) && w.drive(t, d, target) {
+					ran++
+				}
+			}
+			if ran < 5 {
+				t.Errorf("%d drivers ran, want at least 5: go run ./testenv/compat/setup", ran)
+			}
+			closed := len(b.Records("session.open", 1))
+			b.Records("session.close", closed)
+			w.compare(t, b, mark, mode == "session")
+		})
+	}
+}
+
+// drive takes one driver through all steps; what they come to is TestDrivers' to judge.
+func (w *world) drive(t *testing.T, d Driver, target *Target) bool {
+	_, err := place(t).Run(t.Context(), d, target)
+	if missing := absent(""); errors.As(err, &missing) {
+		t.Logf("%s: %v", d.Key, err)
+		return false
+	}
+	if err != nil {
+		t.Errorf("%s: %v", d.Key, err)
+	}
+	return err == nil
+}
+
+// compare holds the record against the server's log from mark on.
+func (w *world) compare(t *testing.T, b *e2e.Broker, mark int64, names bool) {
+	t.Helper()
+	log, err := w.server.LogFrom(mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, record := logged(log, names), recorded(t, b, names)
+	total := 0
+	for pid, want := range server {
+		got := record[pid]
+		total += len(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("server process %s:\n%s", pid, difference(got, want))
+		}
+	}
+	for pid, got := range record {
+		if server[pid] == nil && len(got) > 0 {
+			t.Errorf("server process %s is not in the log, and the record has %q", pid, got)
+		}
+	}
+	if total < 100 {
+		t.Errorf("%d statements were compared, want more than 100", total)
+	}
+	t.Logf("%d statements of %d server connections", total, len(server))
+}
+
+// difference shows where two lists part.
+func difference(got, want []string) string {
+	i := 0
+	for i < min(len(got), len(want)) && got[i] == want[i] {
+		i++
+	}
+	near := func(list []string) string {
+		return fmt.Sprintf("%d: %q", len(list), list[min(len(list), i):min(len(list), i+3)])
+	}
+	return fmt.Sprintf("from statement %d on the record has %s\nthe log has %s", i, near(got), near(want))
+}
+
+var (
+	logLine = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC \[(\d+)\] (\w+):  (.*)$`)
+	// ours are the broker's own statements, on connections that it logged in.
+	ours = regexp.MustCompile(`^(SELECT pg_catalog\.set_config|SELECT pg_catalog\.|DISCARD ALL|SELECT rolcanlogin)`)
+	// executes is how the log names a statement of the extended protocol.
+	executes = regexp.MustCompile(`(?s)^execute (fetch from )?(.*?)(/\S*)?: (.*)$`)
+)
+
+// logged lists the statements in a log, by process.
+func logged(log string, names bool) map[string][]string {
+	all := make(map[string][]string)
+	pid, level, text := "", "", ""
+	flush := func() {
+		if level == "LOG" {
+			if s, ok := statementOf(text, names); ok {
+				all[pid] = append(all[pid], s)
+			}
+		}
+		level = ""
+	}
+	for line := range strings.Lines(log) {
+		line = strings.TrimSuffix(line, "\n")
+		if m := logLine.FindStringSubmatch(line); m != nil {
+			flush()
+			pid, level, text = m[1], m[2], m[3]
+		} else {
+			text += "\n" + strings.TrimPrefix(line, "\t")
+		}
+	}
+	flush()
+	return all
+}
+
+// statementOf is a log message as the comparison has it.
+func statementOf(message string, names bool) (string, bool) {
+	if text, ok := strings.CutPrefix(message, "statement: "); ok {
+		return "query: " + short(text), !ours.MatchString(text)
+	}
+	if strings.HasPrefix(message, "fastpath function call: ") {
+		return "function", true
+	}
+	m := executes.FindStringSubmatch(message)
+	if m == nil || ours.MatchString(m[4]) {
+		return "", false
+	}
+	name := ""
+	if names && m[2] != "<unnamed>" {
+		name = m[2]
+	}
+	return "execute " + name + ": " + short(m[4]), true
+}
+
+// short is what is compared of a text: the record cuts long ones.
+func short(text string) string { return strings.TrimRight(text[:min(len(text), 2000)], " \n") }
+
+// recorded lists the statements in the record that the server has run, by its process.
+func recorded(t *testing.T, b *e2e.Broker, names bool) map[string][]string {
+	all := make(map[string][]string)
+	type key struct{ sid, id any }
+	starts := make(map[key]map[string]any)
+	for _, r := range b.Records("statement", 1) {
+		s := r["stmt"].(map[string]any)
+		if s["phase"] == "start" {
+			starts[key{r["sid"], s["id"]}] = s
+			continue
+		}
+		whole := s
+		if s["phase"] == "end" {
+			if whole = starts[key{r["sid"], s["id"]}]; whole == nil {
+				t.Errorf("an end without a start: %v", r)
+				continue
+			}
+		}
+		text, _ := whole["text"].(string)
+		name, _ := whole["name"].(string)
+		if !names {
+			name = ""
+		}
+		upstream, _ := r["upstream"].(map[string]any)
+		pid := fmt.Sprint(upstream["pid"])
+		switch {
+		case s["sqlstate"] == nil, s["sqlstate"] == "42601": // not run: PostgreSQL does not log it either
+		case whole["op"] == "query":
+			all[pid] = append(all[pid], "query: "+short(text))
+		case whole["op"] == "execute" && text != "": // an empty one is not logged
+			all[pid] = append(all[pid], "execute "+name+": "+short(text))
+		case whole["op"] == "function":
+			all[pid] = append(all[pid], "function")
+		}
+	}
+	return all
+}

@@ -1,0 +1,460 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgsignet/pgsignet/testenv/pki"
+)
+
+// strict has every statement wait for its record.
+const strict = "delivery = \"strict\"\nlevel = \"full\""
+
+// verify runs `pgsignet audit verify` on the broker's record.
+func (b *Broker) verify(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command(b.World.Binary(), "audit", "verify", filepath.Join(b.Dir, "audit")).CombinedOutput()
+	if err != nil {
+		t.Errorf("audit verify: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// statements lists the outcomes in the record: op, text, SQLSTATE.
+func (b *Broker) statements(n int) []string {
+	texts := make(map[string]string)
+	var list []string
+	for _, r := range b.Records("statement", n) {
+		s := r["stmt"].(map[string]any)
+		id := fmt.Sprint(r["sid"], s["id"])
+		if text, ok := s["text"].(string); ok {
+			texts[id] = text // an end has one when the server ran another than the start has
+		}
+		if s["phase"] != "start" {
+			list = append(list, fmt.Sprintf("%v %s %v", s["op"], texts[id], s["sqlstate"]))
+		}
+	}
+	return list
+}
+
+// message builders of the extended protocol.
+func parseMsg(name, sql string) []byte { return Msg('P', name+"\x00"+sql+"\x00\x00\x00") }
+func bindMsg(portal, name string, values ...string) []byte {
+	body := portal + "\x00" + name + "\x00\x00\x00\x00" + string(rune(len(values)))
+	for _, v := range values {
+		body += "\x00\x00\x00" + string(rune(len(v))) + v
+	}
+	return Msg('B', body+"\x00\x00")
+}
+func executeMsg(portal string) []byte { return Msg('E', portal+"\x00\x00\x00\x00\x00") }
+func syncMsg() []byte                 { return Msg('S', "") }
+
+func sequence(messages ...[]byte) []byte { return bytes.Join(messages, nil) }
+
+// login is a raw client after its login.
+func (b *Broker) login(t *testing.T, leaf *pki.Leaf, user string) *Wire {
+	t.Helper()
+	c := b.DialTLS(t, leaf)
+	c.Send(Startup(3<<16, "user", user, "database", "orders"))
+	c.ReadUntil('Z')
+	return c
+}
+
+// Every kind of statement by raw messages: what was sent, with its outcome, under the client's names.
+func TestStatementRecords(t *testing.T) {
+	w := Shared(t)
+	for _, mode := range []string{"session", "transaction"} {
+		for _, delivery := range []string{"best_effort", "strict"} {
+			t.Run(mode+"/"+delivery, func(t *testing.T) {
+				b := w.Start(t, Options{Rules: people, Pool: `mode = "` + mode + `"`, Audit: `delivery = "` + delivery + `"`})
+				c := b.login(t, w.Client("app"), "app")
+				for _, step := range []struct {
+					send  []byte
+					ready int
+				}{
+					{Query("select 1"), 1},
+					{Query("select 1; select 2 where false; select 1/0"), 1},
+					{Query(""), 1},
+					{sequence(parseMsg("s1", "select $1::text"), bindMsg("", "s1", "a"), executeMsg(""), bindMsg("", "s1", "b"), executeMsg(""), syncMsg()), 1},
+					{sequence(bindMsg("p", "s1", "c"), executeMsg("p"), syncMsg()), 1},
+					{sequence(parseMsg("", "select broken from"), bindMsg("", ""), executeMsg(""), syncMsg()), 1},
+					{sequence(bindMsg("", "nobody"), executeMsg(""), syncMsg()), 1},
+					{sequence(parseMsg("", "select 1/(random()*0)::int"), bindMsg("", ""), executeMsg(""), executeMsg(""), syncMsg(), Query("select 'after'")), 2},
+					{Msg('F', "\x00\x00\x06\xdb\x00\x00\x00\x00\x00\x00"), 1}, // OID 1755: no such call
+				} {
+					c.Send(step.send)
+					for range step.ready {
+						c.ReadUntil('Z')
+					}
+				}
+				got := strings.Join(b.statements(11), "\n")
+				want := strings.Join([]string{
+					"query select 1 00000", "query select 1; select 2 where false; select 1/0 22012", "query  00000",
+					"execute select $1::text 00000", "execute select $1::text 00000", "execute select $1::text 00000",
+				}, "\n")
+				if !strings.HasPrefix(got, want) {
+					t.Errorf("got\n%s\nwant\n%s", got, want)
+				}
+				for _, line := range []string{"execute select 1/(random()*0)::int 22012", "parse select broken from 42601", "query select 'after' 00000", "26000"} {
+					if !strings.Contains(got, line) {
+						t.Errorf("no record has %q:\n%s", line, got)
+					}
+				}
+				for _, r := range b.Records("statement", 11) {
+					if r["cert_sha256"] != w.Client("app").SHA256() && r["cert_sha256"] == nil || r["role"] != "app" || r["map"] != "people" {
+						t.Errorf("references: %v", r)
+					}
+				}
+				b.verify(t)
+			})
+		}
+	}
+}
+
+// A name that means something else to the server than its pipeline made it look is recorded as what
+// the server ran.
+func TestNoPipelineHidesAStatement(t *testing.T) {
+	w := Shared(t)
+	for _, delivery := range []string{"best_effort", "strict"} {
+		b := w.Start(t, Options{Rules: people, Audit: `delivery = "` + delivery + `"`})
+		c := b.login(t, w.Client("app"), "app")
+		c.Send(sequence(parseMsg("", "select 'what ran'"), syncMsg()))
+		c.ReadUntil('Z')
+		c.Send(sequence(bindMsg("", "nobody"), parseMsg("", "select 'innocent'"), syncMsg(), bindMsg("", ""), executeMsg(""), syncMsg()))
+		c.ReadUntil('Z')
+		c.ReadUntil('Z')
+		Poll(t, delivery+": the statement that ran", func() bool {
+			all := strings.Join(b.statements(1), "\n")
+			return strings.Contains(all, "execute select 'what ran' 00000") || strings.Contains(all, "execute select 'innocent' 00000")
+		})
+		for _, s := range b.readRecords("statement") {
+			if stmt := s["stmt"].(map[string]any); stmt["phase"] != "start" && stmt["text"] == "select 'innocent'" {
+				t.Errorf("%s: recorded as run: %v", delivery, stmt)
+			}
+		}
+	}
+}
+
+// kill -9 under load: whatever a client saw answered is in the record, which verifies after a restart.
+// The page cache survives a kill; what a missing sync would lose is tested over a file layer that
+// drops it (broker/audit).
+func TestStrictKeepsEveryAnsweredStatement(t *testing.T) {
+	w := Shared(t)
+	rounds := 50
+	if testing.Short() || raceEnabled {
+		rounds = 5
+	}
+	path := w.WriteConfig(t, Options{Rules: people, Audit: strict, Pool: "mode = \"transaction\"\nsize = 4"})
+	leaf := w.Client("app")
+	answered := make(map[string]bool)
+	var last *Broker
+	for round := range rounds {
+		b := w.StartConfig(t, path)
+		for text := range b.killUnderLoad(t, leaf, round) {
+			answered[text] = true
+		}
+		last = b
+	}
+	b := w.StartConfig(t, path)
+	b.verify(t)
+	_ = last
+	for _, r := range b.readRecords("statement") {
+		if text, ok := r["stmt"].(map[string]any)["text"].(string); ok {
+			delete(answered, text)
+		}
+	}
+	for text := range answered {
+		t.Errorf("answered and not in the record: %s", text)
+	}
+}
+
+// killUnderLoad kills the broker while eight clients work, and returns what they saw answered.
+func (b *Broker) killUnderLoad(t *testing.T, leaf *pki.Leaf, round int) map[string]bool {
+	t.Helper()
+	var mu sync.Mutex
+	seen := make(map[string]bool)
+	var count atomic.Int64
+	var clients sync.WaitGroup
+	for n := range 8 {
+		c, err := b.TryConnect(leaf, "app", "orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients.Go(func() {
+			defer c.Close(context.Background())
+			for i := 0; ; i++ {
+				text := fmt.Sprintf("select %d, %d, %d", round, n, i)
+				var err error
+				if i%2 == 0 {
+					_, err = c.PgConn().Exec(context.Background(), text).ReadAll()
+				} else {
+					err = c.PgConn().ExecParams(context.Background(), text, nil, nil, nil, nil).Read().Err
+				}
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				seen[text] = true
+				mu.Unlock()
+				count.Add(1)
+			}
+		})
+	}
+	Poll(t, "work to be done", func() bool { return count.Load() >= int64(20+round) })
+	b.cmd.Process.Kill()
+	clients.Wait()
+	<-b.done
+	return seen
+}
+
+// A full disk: under strict statements fail with 58030 and logins with 57P03, under best_effort
+// nobody notices; both go on in a new segment once there is room.
+func TestDiskFull(t *testing.T) {
+	w := Shared(t)
+	for _, delivery := range []string{"strict", "best_effort"} {
+		t.Run(delivery, func(t *testing.T) {
+			path := w.WriteConfig(t, Options{Rules: people, Audit: `delivery = "` + delivery + `"`, Admin: httpOn})
+			dir := filepath.Join(filepath.Dir(path), "audit")
+			mountSmall(t, dir)
+			b := w.StartConfig(t, path)
+			leaf := w.Client("app")
+			c := b.Connect(t, leaf, "app", "orders")
+			run := func(sql string) error {
+				_, err := c.Exec(context.Background(), sql, pgx.QueryExecModeSimpleProtocol)
+				return err
+			}
+			if err := run("select 'before'"); err != nil {
+				t.Fatal(err)
+			}
+			fillDisk(t, dir)
+			var failure error
+			Poll(t, "the disk to be full", func() bool {
+				failure = run("select '" + strings.Repeat("x", 4000) + "'")
+				status, _ := get(t, b.AdminURL()+"/readyz", nil)
+				return failure != nil || delivery == "best_effort" && b.metrics(t)["pgsignet_audit_healthy"] == "0" && status == 200
+			})
+			if delivery == "strict" {
+				if SQLState(failure) != "58030" {
+					t.Errorf("a statement that could not be recorded: %v, want 58030", failure)
+				}
+				if _, err := b.TryConnect(leaf, "app", "orders"); SQLState(err) != "57P03" {
+					t.Errorf("a login that could not be recorded: %v, want 57P03", err)
+				}
+				if status, _ := get(t, b.AdminURL()+"/readyz", nil); status == 200 {
+					t.Error("/readyz says ready")
+				}
+			} else if failure != nil {
+				t.Errorf("best_effort kept a statement back: %v", failure)
+			}
+			if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+				t.Fatal(err)
+			}
+			Poll(t, "service to resume", func() bool { return run("select 'again'") == nil && b.metrics(t)["pgsignet_audit_healthy"] == "1" })
+			run("select 'after'")
+			Poll(t, "the record to go on", func() bool {
+				for _, s := range b.statements(1) {
+					if s == "query select 'after' 00000" {
+						return true
+					}
+				}
+				return false
+			})
+			c.Close(context.Background())
+			b.Signal(syscall.SIGTERM)
+			b.Wait(20 * time.Second)
+			b.verify(t)
+		})
+	}
+}
+
+// mountSmall puts a file system of 2 MiB where the record goes.
+func mountSmall(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
+}
+
+// fillDisk leaves a file system a few pages.
+func fillDisk(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	page := make([]byte, 4096)
+	for {
+		if _, err := f.Write(page); err != nil {
+			return
+		}
+	}
+}
+
+// The record is synced before the statement goes upstream, as the kernel sees it.
+func TestStrictSyncsBeforeItSends(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("strace is not installed")
+	}
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people, Audit: strict})
+	c := b.login(t, w.Client("app"), "app")
+	trace := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.Command("strace", "-f", "-y", "-p", fmt.Sprint(b.PID()), "-e", "trace=fdatasync,write", "-o", trace)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := func() string { data, _ := os.ReadFile(trace); return string(data) }
+	// Until strace is attached nothing is traced: ask until something is.
+	Poll(t, "strace to attach", func() bool {
+		c.Send(Query("select 0"))
+		c.ReadUntil('Z')
+		return strings.Contains(read(), "fdatasync")
+	})
+	before := len(read())
+	c.Send(sequence(parseMsg("", "select 1"), bindMsg("", ""), executeMsg(""), syncMsg()))
+	c.ReadUntil('Z')
+	cmd.Process.Signal(syscall.SIGINT)
+	cmd.Wait()
+	lines := strings.Split(read()[before:], "\n")
+	upstream := regexp.MustCompile(`write\(\d+<(TCP|socket):`)
+	synced := false
+	for _, line := range lines {
+		switch {
+		case strings.Contains(line, "fdatasync") && !strings.Contains(line, "unfinished"):
+			synced = true
+		case upstream.MatchString(line):
+			if !synced {
+				t.Errorf("a write before the sync:\n%s", strings.Join(lines, "\n"))
+			}
+			return
+		}
+	}
+	t.Errorf("no sync and write were seen:\n%s\n%s", strings.Join(lines, "\n"), errs.String())
+}
+
+// Whatever stands in certificate, user, database, application_name and SQL: each record is one line
+// of valid JSON.
+func TestNothingBreaksALine(t *testing.T) {
+	w := Shared(t)
+	nasty := "a\n{\"v\":1}\r\x1b[31m\u2028\u202e\"\\'\t\x7f\u0085"
+	b := w.Start(t, Options{Audit: `level = "full"`, Rules: `
+		map "anyone" {
+			match { o = "/^.*$" }
+			role   = "app"
+			assume = true
+			databases = ["orders"]
+		}`})
+	leaf := w.issue(t, w.Clients, pki.Shape{Subject: pki.Name{pki.O(nasty), pki.CN(nasty)}})
+	c := b.DialTLS(t, leaf)
+	c.Send(Startup(3<<16, "user", nasty, "database", nasty, "application_name", nasty))
+	c.Read1()
+	leaf = w.issue(t, w.Clients, pki.Shape{Subject: pki.Name{pki.O(`quoted "\ <b>{`), pki.CN("app")}})
+	c = b.DialTLS(t, leaf)
+	c.Send(Startup(3<<16, "user", "app", "database", "orders", "application_name", nasty+"\xff\xfe"))
+	c.ReadUntil('Z')
+	for _, sql := range []string{"select '" + strings.ReplaceAll(nasty, "'", "''") + "'", "select '\xff\xfe\x80'", "select 1 -- \x00 hidden", nasty} {
+		c.Send(Msg('Q', sql+"\x00"))
+		for {
+			m, err := c.Read1()
+			if err != nil {
+				c = b.login(t, leaf, "app")
+				break
+			}
+			if m.Type == 'Z' {
+				break
+			}
+		}
+	}
+	c.Send(sequence(parseMsg(nasty, "select $1::text"), bindMsg(nasty, nasty, nasty), executeMsg(nasty), syncMsg()))
+	c.ReadUntil('Z')
+	b.Records("statement", 4)
+	b.Records("session.denied", 1)
+	names, _ := filepath.Glob(filepath.Join(b.Dir, "audit", "*.ndjson"))
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(data) {
+			if bytes.HasSuffix(line, []byte("\n")) && (!json.Valid(line) || bytes.ContainsAny(line[:len(line)-1], "\x1b\r\x7f\u2028\u202e\u0085")) {
+				t.Errorf("not a clean line of JSON: %q", line)
+			}
+		}
+	}
+	b.verify(t)
+}
+
+// auditRate runs 64 clients for d and returns statements per second.
+func (b *Broker) auditRate(t testing.TB, leaf *pki.Leaf, d time.Duration) float64 {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var done atomic.Int64
+	var clients sync.WaitGroup
+	conns := make([]*pgx.Conn, 64)
+	for i := range conns {
+		c, err := b.TryConnect(leaf, "app", "orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns[i] = c
+	}
+	began := time.Now()
+	for _, c := range conns {
+		clients.Go(func() {
+			defer c.Close(context.Background())
+			for ctx.Err() == nil {
+				var r *pgconn.MultiResultReader = c.PgConn().Exec(context.Background(), "select 1")
+				if _, err := r.ReadAll(); err != nil {
+					t.Error(err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	timer := time.NewTimer(d)
+	<-timer.C
+	stop()
+	clients.Wait()
+	return float64(done.Load()) / time.Since(began).Seconds()
+}
+
+// strict reaches half of best effort's throughput at 64 clients on one disk: the figure is the
+// benchmark's, the test asserts a tenth of it.
+func TestStrictThroughput(t *testing.T) {
+	w := Shared(t)
+	leaf := w.Client("app")
+	rates := make(map[string]float64)
+	for _, delivery := range []string{"best_effort", "strict"} {
+		b := w.Start(t, Options{Rules: people, Pool: transactions(20), Audit: `delivery = "` + delivery + `"`})
+		rates[delivery] = b.auditRate(t, leaf, 2*time.Second)
+	}
+	ratio := rates["strict"] / rates["best_effort"]
+	t.Logf("64 clients: strict %.0f/s, best effort %.0f/s: %.2f", rates["strict"], rates["best_effort"], ratio)
+	if ratio < 0.05 {
+		t.Errorf("strict reaches %.3f of best effort's throughput, want at least 0.05", ratio)
+	}
+}
