@@ -41,6 +41,9 @@ type Config struct {
 	// Reload reads the configuration again, for the console; nil: it has none.
 	Reload       func(context.Context) error
 	SetupTimeout time.Duration // for the broker's own statements on a server connection
+
+	// Sinks, unless nil, tells how the copies of the record do, for metrics.
+	Sinks func() []admin.SinkGauge
 }
 
 // Listener is one door that clients come in by.

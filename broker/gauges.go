@@ -108,7 +108,10 @@ func (s *Server) gauges() admin.Gauges {
 	stats := s.cfg.Audit.Stats()
 	g.Audit = admin.AuditGauge{
 		Lost: stats.Lost, Lines: stats.Lines, Bytes: stats.Bytes, Failures: stats.Failures,
-		Queued: stats.Queued, Healthy: s.cfg.Audit.Healthy() == nil,
+		Queued: stats.Queued, Healthy: s.cfg.Audit.Healthy() == nil, Refused: stats.Refused,
+	}
+	if s.cfg.Sinks != nil {
+		g.Sinks = s.cfg.Sinks()
 	}
 	for _, d := range s.doors {
 		addTrust(&g, snap, d.name)

@@ -16,6 +16,7 @@ type Gauges struct {
 	Pinned       map[string]int64 // server connections kept by one client, by upstream
 	Traffic      []TrafficGauge
 	Audit        AuditGauge
+	Sinks        []SinkGauge
 	Reloads      []ReloadGauge
 	Certificates []CertificateGauge
 	Upstreams    []UpstreamGauge
@@ -47,8 +48,16 @@ type TrafficGauge struct {
 // AuditGauge is the state of the record.
 type AuditGauge struct {
 	Lost, Lines, Bytes, Failures uint64
+	Refused                      uint64 // records whose caller was told that they failed
 	Queued                       int
 	Healthy                      bool
+}
+
+// SinkGauge is a copy of the record.
+type SinkGauge struct {
+	Name                string
+	Delivered, Failures uint64 // lines, repeated ones too; batches
+	Healthy             bool
 }
 
 // ReloadGauge is the last reload of the configuration, or of a listener's certificates.
@@ -93,6 +102,10 @@ var (
 	descLost        = desc("audit_lost_total", "Audit records dropped because the queue was full.")
 	descLines       = desc("audit_records_total", "Audit lines written.")
 	descAuditBytes  = desc("audit_bytes_total", "Bytes of audit lines written.")
+	descRefused     = desc("audit_refused_total", "Audit records whose statement or login was refused since they could not be written.")
+	descSinkLines   = desc("audit_sink_lines_total", "Audit lines delivered to a sink, repeated ones too.", "sink")
+	descSinkFails   = desc("audit_sink_failures_total", "Batches of audit lines that a sink did not take.", "sink")
+	descSinkHealthy = desc("audit_sink_healthy", "Whether a sink took the last batch.", "sink")
 	descFailures    = desc("audit_failures_total", "Writes of the audit that failed.")
 	descQueued      = desc("audit_queued", "Audit records waiting to be written.")
 	descHealthy     = desc("audit_healthy", "Whether the audit can be written.")
@@ -142,6 +155,12 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	count(descLines, float64(g.Audit.Lines))
 	count(descAuditBytes, float64(g.Audit.Bytes))
 	count(descFailures, float64(g.Audit.Failures))
+	count(descRefused, float64(g.Audit.Refused))
+	for _, s := range g.Sinks {
+		count(descSinkLines, float64(s.Delivered), s.Name)
+		count(descSinkFails, float64(s.Failures), s.Name)
+		set(descSinkHealthy, flag(s.Healthy), s.Name)
+	}
 	set(descQueued, float64(g.Audit.Queued))
 	set(descHealthy, flag(g.Audit.Healthy))
 	for _, r := range g.Reloads {

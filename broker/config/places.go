@@ -52,8 +52,8 @@ func (d *decoder) auditDirectory(f file) {
 	if f.path == "" || !d.directoryToBe(f) {
 		return
 	}
-	if info, err := os.Stat(f.path); err == nil && info.Mode().Perm()&0o007 != 0 {
-		d.warnf(f.at, "Audit that others can read", "%s has mode %04o and the audit names people and their statements: chmod 0750 %s.", f.path, info.Mode().Perm(), f.path)
+	if info, err := os.Stat(f.path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		d.warnf(f.at, "Audit that others can read", "%s has mode %04o and the audit names people and their statements: chmod 0700 %s.", f.path, info.Mode().Perm(), f.path)
 	}
 }
 

@@ -88,14 +88,21 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
+	var copies *sinks
+	defer func() { copies.finish() }()
 	defer func() {
 		if err := trail.Close(); err != nil {
 			log.Error("audit not closed cleanly", zap.Error(err))
 		}
 	}()
+	copies, err = newSinks(cfg, trail, log)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
 	var r *reloader // made before anybody can ask for it
 	settings := brokerConfig(cfg, log, trail)
 	settings.Reload = func(context.Context) error { return r.Reload(causeCommand) }
+	settings.Sinks = copies.gauges
 	server, err := broker.New(settings, first)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
@@ -122,6 +129,7 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 	background.Go(func() {
 		handleSignals(backgroundCtx, signals, log, stderr, func() { _ = r.Reload(causeSignal) }) // it has been logged
 	})
+	copies.start()
 	for _, l := range cfg.Listeners {
 		log.Info("listening", zap.String("listener", l.Name), zap.Stringer("address", server.Addr(l.Name)))
 	}
