@@ -1,3 +1,5 @@
+//go:build !race
+
 package config
 
 import (
@@ -11,8 +13,8 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/reference"
 )
 
-// TestTenThousandMaps bounds a load at ten times the figure asked for: 2 s.
-func TestTenThousandMaps(t *testing.T) {
+// TestTenThousandMapsFigure bounds a load at ten times the figure asked for: 2 s.
+func TestTenThousandMapsFigure(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := reference.Make(dir, testNow); err != nil {
 		t.Fatal(err)
