@@ -178,7 +178,8 @@ func (s *script) copyIn() []byte {
 	} else {
 		all = append(all, Msg('c', "")...)
 	}
-	return append(all, Msg('S', "")...)
+	// The unnamed statement must not start a COPY that gets no data.
+	return append(all, joined(Msg('S', ""), Msg('C', "S\x00"), Msg('S', ""))...)
 }
 
 // functionCall calls lo_creat's kin: lo_unlink of what does not exist, or malformed.
