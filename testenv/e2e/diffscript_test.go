@@ -146,7 +146,8 @@ func (s *script) batch() []byte {
 // batchSQL is sql, but one statement.
 func (s *script) batchSQL() string {
 	for {
-		if sql := s.sql(); !strings.Contains(sql, ";") {
+		// A DEALLOCATE that was prepared under a name is not translated: see docs/transparency.md.
+		if sql := s.sql(); !strings.Contains(sql, ";") && !strings.HasPrefix(sql, "deallocate") {
 			return sql
 		}
 	}
