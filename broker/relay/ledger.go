@@ -69,12 +69,12 @@ type ledger struct {
 	open  bool   // extended messages were sent since the last Sync or Query
 	skip  bool   // the server discards messages until Sync
 	copy  copyState
-	ended uint64 // seq when CopyDone or CopyFail was last sent; Syncs up to it were sent before
-	cut   bool   // CopyDone or CopyFail was sent since the CopyInResponse
-	maybe int    // Syncs that CopyIn may have eaten
-	doubt doubt  // whether an aborted COPY ate a Sync is unknown (W57)
-	loose bool   // some of the Syncs at the head of the queue may have been answered already
-	owed  int    // ReadyForQuery that come besides those of the queue if it ate none
+	ends  []uint64 // seq at each CopyDone and CopyFail sent ahead of its CopyInResponse: Syncs up to it were sent before
+	cut   bool     // CopyDone or CopyFail was sent since the CopyInResponse
+	maybe int      // Syncs that CopyIn may have eaten
+	doubt doubt    // whether an aborted COPY ate a Sync is unknown (W57)
+	loose bool     // some of the Syncs at the head of the queue may have been answered already
+	owed  int      // ReadyForQuery that come besides those of the queue if it ate none
 
 	dropped []*note // what an error has cancelled, for the owner to undo, oldest first
 }
@@ -114,7 +114,12 @@ func (l *ledger) sent(typ, sub byte, from origin, n *note) {
 		}
 		l.extended(k, from, n)
 	case pgwire.MsgCopyDone, pgwire.MsgCopyFail:
-		l.ended, l.cut = l.seq, true
+		switch {
+		case (l.copy == copyIn || l.copy == copyBoth) && !l.cut:
+			l.cut = true
+		case !l.fifo.empty():
+			l.ends = append(l.ends, l.seq)
+		}
 	}
 }
 
@@ -235,10 +240,13 @@ func (l *ledger) copyBegins(typ byte, head token) {
 		return
 	}
 	l.copy = copyIn
-	l.cut = l.ended >= head.seq
 	limit := l.seq
-	if l.cut {
-		limit = l.ended
+	l.cut = false
+	for len(l.ends) > 0 && !l.cut {
+		if l.cut = l.ends[0] >= head.seq; l.cut {
+			limit = l.ends[0]
+		}
+		l.ends = l.ends[1:]
 	}
 	l.maybe += l.fifo.removeSyncs(head.seq, limit)
 }
@@ -308,8 +316,9 @@ func (l *ledger) ready(head token, ok bool, status byte) (token, bool, error) {
 	}
 	l.tx = status
 	l.fifo.pop()
-	if l.fifo.empty() && l.owed == 0 {
-		l.loose = false
+	if l.fifo.empty() {
+		l.ends = l.ends[:0]
+		l.loose = l.loose && l.owed > 0
 	}
 	return head, true, nil
 }

@@ -59,6 +59,7 @@ func TestLedgerFollowsPostgreSQL(t *testing.T) {
 		{"W57 COPY eats the Sync sent with Execute", ">P >B >E >S <1 <2 <G >d >c >S <C <ZI", true, 'I'},
 		{"W59 data before G", ">P >B >E >S >d >c >S <1 <2 <G <C <ZI", true, 'I'},
 		{"W57 Sync inside CopyIn", ">Q <G >d >S >S >d >c <C <ZI", true, 'I'},
+		{"W59 two COPYs sent ahead", ">Q >P >B >E >d >c >S >Q >d >c >S <C <ZI <1 <2 <G <C <ZI <G <C <ZI <ZI", true, 'I'},
 		{"COPY out", ">Q <H <d <d <c <C <ZI", true, 'I'},
 		{"simple COPY fails", ">Q <G >d <E <ZI >c", true, 'I'},
 		{"W63 CopyBoth", ">Q <W <d >d >c <c <C <C <ZI", true, 'I'},
