@@ -128,7 +128,7 @@ func TestCAUsage(t *testing.T) {
 	for _, c := range newCACommand().Commands() {
 		names = append(names, c.Name())
 	}
-	if got := strings.Join(names, " "); got != "crl init issue revoke" {
+	if got := strings.Join(names, " "); got != "crl example init issue revoke" {
 		t.Errorf("got subcommands %s", got)
 	}
 }

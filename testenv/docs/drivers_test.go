@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,7 +40,7 @@ func newClient(t *testing.T) *client {
 	if _, err := w.Servers.WriteCA(c.dir, "ca"); err != nil {
 		t.Fatal(err)
 	}
-	leaf := w.Issue(w.Clients, pki.Shape{CN: "alice"})
+	leaf := w.Issue(w.Clients, pki.Shape{CN: "alice", Lifetime: 60 * 24 * time.Hour}) // beyond the expiry notice
 	if _, _, err := leaf.Write(c.dir, "alice"); err != nil {
 		t.Fatal(err)
 	}
