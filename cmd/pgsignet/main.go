@@ -108,6 +108,7 @@ func commands() []*cobra.Command {
 		newSessionsCommand(),
 		newSQLCommand(),
 		newTestCommand(),
+		newTopCommand(),
 		newUnlockCommand(),
 		newVersionCommand(),
 	}

@@ -103,6 +103,9 @@ func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config,
 	settings := brokerConfig(cfg, log, trail)
 	settings.Reload = func(context.Context) error { return r.Reload(causeCommand) }
 	settings.Sinks = copies.gauges
+	if err := inheritSockets(cfg, settings.Listeners); err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
 	server, err := broker.New(settings, first)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}

@@ -170,8 +170,13 @@ func (w *World) Start(t testing.TB, o Options) *Broker {
 // StartConfig runs a broker with a configuration that WriteConfig has made.
 func (w *World) StartConfig(t testing.TB, path string, args ...string) *Broker {
 	t.Helper()
-	b := &Broker{World: w, Dir: filepath.Dir(path), t: t, done: make(chan struct{})}
-	b.cmd = exec.Command(w.binary, append([]string{"serve", "--config", path}, args...)...)
+	return w.StartCommand(t, path, exec.Command(w.binary, append([]string{"serve", "--config", path}, args...)...))
+}
+
+// StartCommand is StartConfig with a command line of the test's own.
+func (w *World) StartCommand(t testing.TB, path string, cmd *exec.Cmd) *Broker {
+	t.Helper()
+	b := &Broker{World: w, Dir: filepath.Dir(path), t: t, done: make(chan struct{}), cmd: cmd}
 	stderr, err := b.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -156,4 +157,27 @@ func TestServiceManagerIsTold(t *testing.T) {
 	if told[0] != "READY=1" {
 		t.Errorf("told %q", told)
 	}
+}
+
+// A listener takes the socket that systemd has opened under its name.
+func TestSocketActivation(t *testing.T) {
+	w := Shared(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	path := w.WriteConfig(t, Options{Rules: people, Listener: `socket = "main"`})
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=main exec "$0" serve --config "$1"`, w.Binary(), path)
+	cmd.ExtraFiles = []*os.File{file}
+	b := w.StartCommand(t, path, cmd)
+	if b.Addr != l.Addr().String() {
+		t.Errorf("listens on %s, want %s", b.Addr, l.Addr())
+	}
+	b.Connect(t, w.Client("alice"), "alice", "orders")
 }
