@@ -146,7 +146,7 @@ func (s *session) login() (stage string, _ *login, err error) {
 		s.server.walsenders.Store(id, walsender{s.client.Startup.Replication(), walsenderParams(&setup)})
 		defer s.server.walsenders.Delete(id)
 	}
-	lease, err := s.firstLease()
+	lease, profile, err := s.firstServer(setup)
 	if err != nil {
 		return stagePool, nil, err
 	}
@@ -157,10 +157,35 @@ func (s *session) login() (stage string, _ *login, err error) {
 		}
 	}()
 	s.at(pointLeased)
-	if opened, err = s.open(lease, setup); err != nil {
+	if opened, err = s.open(lease, profile); err != nil {
 		return stagePool, nil, err
 	}
 	return "", opened, nil
+}
+
+// firstServer gets the server connection that the session begins with and makes it fit. A used one that
+// turns out to have ended is replaced: nothing of the client's was sent on it (W68).
+func (s *session) firstServer(setup relay.Setup) (relay.Lease, *relay.Profile, error) {
+	for {
+		lease, err := s.firstLease()
+		if err != nil {
+			return lease, nil, err
+		}
+		profile, err := s.fit(lease, setup)
+		if err == nil || lease.Fresh() || !lease.Server().Lost() || s.ctx.Err() != nil {
+			return lease, profile, err
+		}
+	}
+}
+
+// fit is prepare; a connection that cannot be made fit is given up, after a panic too.
+func (s *session) fit(lease relay.Lease, setup relay.Setup) (profile *relay.Profile, err error) {
+	defer func() {
+		if profile == nil {
+			lease.Destroy()
+		}
+	}()
+	return s.prepare(lease.Server(), setup)
 }
 
 // firstLease gets the server connection that the session begins with.
@@ -205,12 +230,8 @@ func (s *session) nextLease(ctx context.Context) (relay.Lease, error) {
 }
 
 // open applies the session's settings, records the access, and welcomes the client.
-func (s *session) open(lease relay.Lease, setup relay.Setup) (*login, error) {
+func (s *session) open(lease relay.Lease, profile *relay.Profile) (*login, error) {
 	server := lease.Server()
-	profile, err := s.prepare(server, setup)
-	if err != nil {
-		return nil, err
-	}
 	if err := s.recordOpen(s.openRecord(server, lease.Fresh())); err != nil {
 		return nil, err
 	}
