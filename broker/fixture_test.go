@@ -34,7 +34,6 @@ type lab struct {
 	pg     *fakepg.Server
 	trust  trust.Config
 	up     *Upstream
-	serve  func() // stops the server
 }
 
 // newLab starts a server with rules; barrier, unless nil, is told of every point of a login.

@@ -74,8 +74,6 @@ func (p *paramSet) remove(name string) {
 	p.params = slices.DeleteFunc(p.params, func(e pgwire.Param) bool { return e.Name == name })
 }
 
-func (p *paramSet) size() int { return len(p.params) }
-
 func (p *paramSet) list() []pgwire.Param {
 	return append([]pgwire.Param(nil), p.params...)
 }

@@ -329,7 +329,6 @@ type stream struct {
 	e    *entry // nil: none, or already told
 	hash hash.Hash
 	n    int64
-	end  bool // of the text, not of the message
 }
 
 func (t *stream) begin(w *watch, e *entry, text []byte, last bool) {

@@ -49,8 +49,6 @@ func socketPath(t *testing.T) string {
 	return filepath.Join(dir, "admin.sock")
 }
 
-func (b *Broker) socket() string { return b.Find("admin socket listening")["path"].(string) }
-
 func (w *World) admin(t *testing.T, ou string) *pki.Leaf {
 	return w.issue(t, w.Clients, pki.Shape{CN: "Admin", OU: []string{ou}})
 }
@@ -389,7 +387,7 @@ func TestConsoleKillOne(t *testing.T) {
 	if _, err := bob.Exec(ctx, "select 1"); SQLState(err) != "57P01" {
 		t.Errorf("bob: %v", err)
 	}
-	alice = b.Connect(t, leaf, "alice", "orders")
+	b.Connect(t, leaf, "alice", "orders")
 	if got := run(t, c, "KILL CERT SHA256 '"+strings.ToUpper(leaf.SHA256())+"'"); got != "KILL 1" {
 		t.Errorf("tag %q", got)
 	}

@@ -11,7 +11,6 @@ import (
 type script struct {
 	*rand.Rand
 	mark string // in every row the client asks for
-	name int
 }
 
 func newScript(seed uint64, client int) *script {

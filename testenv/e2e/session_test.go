@@ -31,9 +31,6 @@ map "ruled" {
 `, mode, blocks)
 }
 
-// simple makes pgx send everything by the simple protocol.
-func simple(cfg *pgx.ConnConfig) { cfg.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol }
-
 // A map's settings win over start-up parameters and over SET, in every way a client may say it.
 func TestMapSettingsHoldAgainstTheClient(t *testing.T) {
 	w := Shared(t)

@@ -1,0 +1,141 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+)
+
+// This file holds what becomes of a note when its request has been answered, or has not.
+
+// succeeded applies what a request that was answered without an error means to the session's
+// state. Called with the server's mu.
+func (n *note) succeeded(server *Server) {
+	n.known()
+	server.unpins |= server.acquiredBefore(n.unpins, n.order)
+	if n.cleans && server.dirtyAt < n.order {
+		server.dirty = false
+	}
+	switch n.action {
+	case preparing, standIn:
+		if known, ok := n.session.names[n.name]; ok && known.st == n.st {
+			known.ready = true
+			n.session.names[n.name] = known
+		}
+	case allGone:
+		for _, known := range n.saved {
+			n.session.texts -= len(known.st.tail)
+			n.session.cfg.Statements.put(known.st)
+		}
+	}
+	if n.change != nil {
+		n.session.pending = append(n.session.pending, *n.change)
+	}
+	if (n.action == closed || n.action == deallocated) && n.st != nil && n.name != "" {
+		n.session.cfg.Statements.put(n.st)
+	}
+}
+
+// undo takes back what was assumed when the request was sent: the server has refused or skipped it.
+// Called with the server's mu.
+func (n *note) undo(server *Server) {
+	if n.undone {
+		return
+	}
+	n.undone = true
+	n.known()
+	switch {
+	case n.action == allGone:
+		for name, known := range n.saved {
+			if _, taken := n.session.names[name]; !taken {
+				n.session.names[name] = known
+			} else {
+				n.session.texts -= len(known.st.tail)
+				n.session.cfg.Statements.put(known.st)
+			}
+		}
+	case n.action == noAction:
+		n.unnamedBack() // a Query that was skipped
+	case n.action == bound:
+	case n.action == closed && n.removed:
+		server.prepared.spoil(n.st) // still there
+	case n.action == closed || n.action == deallocated:
+		if n.st != nil && n.name != "" {
+			if _, taken := n.session.names[n.name]; !taken {
+				n.session.names[n.name] = named{st: n.st, ready: true}
+				n.session.texts += len(n.st.tail)
+			}
+		}
+	case n.st == nil || n.action == duplicate:
+	case n.st.name == "":
+		server.prepared.unnamed = nil
+		switch {
+		case n.action != preparing:
+		case n.at > 0:
+			n.unnamedBack()
+		case n.session.unnamed == n.st:
+			n.session.unnamed = nil
+		}
+	default:
+		if n.added {
+			server.prepared.remove(n.st)
+		}
+		if known, ok := n.session.names[n.name]; ok && known.st == n.st && (n.action == preparing || n.action == standIn) {
+			n.session.drop(n.name)
+			n.session.cfg.Statements.put(n.st)
+		}
+	}
+}
+
+// unnamedBack gives the client the unnamed statement that it had, unless later requests have replaced
+// it, too. One that was tried and failed has taken it away.
+func (n *note) unnamedBack() {
+	s := n.session
+	if n.at == 0 || s.unnamedAt != n.at {
+		return
+	}
+	s.unnamedAt--
+	if s.unnamed = nil; !n.failed {
+		s.unnamed = n.prev
+	}
+}
+
+// abandoned gives back what a request has taken from its session, whose connection has ended before
+// the answer. The session itself may be gone.
+func (n *note) abandoned(c *Statements) {
+	switch n.action {
+	case closed, deallocated:
+		if n.st != nil && n.name != "" && !n.undone {
+			c.put(n.st)
+		}
+	case allGone:
+		for _, known := range n.saved {
+			c.put(known.st)
+		}
+	}
+}
+
+// translate returns what the client reads instead of the error that the server gave for a request
+// that the broker changed, or nil when it is the server's own words: the client's name instead of
+// the server's (W35), or the broker's refusal.
+func (n *note) translate(body []byte) []byte {
+	switch n.action {
+	case duplicate, bound:
+		changed := bytes.ReplaceAll(body, []byte(`"`+n.st.name+`"`), []byte(`"`+n.name+`"`))
+		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
+	case deallocated:
+		changed := bytes.ReplaceAll(body, []byte(n.st.name), []byte(n.name))
+		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
+	case refused:
+		return pgwire.AppendError(nil, n.refusal)
+	}
+	return nil
+}
+
+// appendMessage appends a message with that body.
+func appendMessage(dst []byte, typ byte, body []byte) []byte {
+	dst = append(dst, typ)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(4+len(body)))
+	return append(dst, body...)
+}
