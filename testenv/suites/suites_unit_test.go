@@ -107,12 +107,12 @@ func TestCompareFiles(t *testing.T) {
 
 func TestList(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.list")
-	write(t, path, "# head\nfailed a  # because\nskipped b  # no such server\nfailed c  # \n")
+	write(t, path, "# head\nfailed a  # because\nskipped b  # no such server\nfailed c  # \nmaybe failed e  # races\nmaybe failed f  # races\n")
 	want, err := ReadList(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := (&Result{Passed: []string{"b"}, Failed: []string{"a", "c", "d"}}).List()
+	got := (&Result{Passed: []string{"b"}, Failed: []string{"a", "c", "d", "e"}}).List()
 	if diff := cmp.Diff([]string{
 		"listed without a reason: failed c",
 		"listed, but no longer so: skipped b",
@@ -120,7 +120,7 @@ func TestList(t *testing.T) {
 	}, want.Drift(got)); diff != "" {
 		t.Errorf("drift (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff("failed a  # because\nfailed c  # \nfailed d  # \n", want.Update(got).String()); diff != "" {
+	if diff := cmp.Diff("failed a  # because\nfailed c  # \nfailed d  # \nmaybe failed e  # races\nmaybe failed f  # races\n", want.Update(got).String()); diff != "" {
 		t.Errorf("update (-want +got):\n%s", diff)
 	}
 	if none, err := ReadList(path + ".none"); err != nil || len(none) != 0 {
