@@ -11,7 +11,6 @@ import (
 const (
 	archivedCodec = "github.com/jackc/pgproto3/v2"
 	codecPackage  = "pgwire"
-	depsPackage   = "testenv/deps" // keeps go.mod's lines; never built
 )
 
 // loggers of the standard library write past the operations log.
@@ -24,7 +23,7 @@ func (c *checker) checkImport(name, pkg string, rule *Rule, imported string) {
 		imported = own
 	}
 	switch {
-	case imported == archivedCodec && pkg != codecPackage && pkg != depsPackage:
+	case imported == archivedCodec && pkg != codecPackage:
 		c.violate(name, "imports %s, which only %s may", imported, codecPackage)
 	case isOwn && covers("testenv/...", own) && !mayUseTestenv(name):
 		c.violate(name, "imports %s: testenv is for tests and cmd/pgsignet/demo*.go", own)

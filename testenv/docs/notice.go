@@ -24,26 +24,14 @@ type Licensed struct {
 	Notice    string   // of its NOTICE file
 }
 
-// testOnly are modules that testenv/deps holds in go.mod and no program links.
-var testOnly = []string{
-	"github.com/rogpeppe/go-internal", "go.uber.org/goleak", "pgregory.net/rapid", "golang.org/x/tools",
-	"github.com/cpuguy83/go-md2man/v2", "github.com/russross/blackfriday/v2",
-}
-
-// Linked returns the third-party modules of the program, by path: those it links, and those that
-// testenv/deps holds for it.
+// Linked returns the third-party modules that the program links, by path.
 func Linked() ([]Licensed, error) {
 	dirs := map[string]string{}
-	for _, args := range [][]string{{"./cmd/pgsignet"}, {"-tags", "deps", "./testenv/deps"}} {
-		if err := addModules(dirs, args...); err != nil {
-			return nil, err
-		}
+	if err := addModules(dirs, "./cmd/pgsignet"); err != nil {
+		return nil, err
 	}
 	var all []Licensed
 	for path, dir := range dirs {
-		if slices.Contains(testOnly, path) {
-			continue
-		}
 		m, err := readLicence(path, dir)
 		if err != nil {
 			return nil, err
