@@ -287,11 +287,16 @@ func TestLookup(t *testing.T) {
 	cfg := l.config(net.JoinHostPort("localhost", port), second.Addr)
 	cfg.ServerName = "localhost"
 	answers := make(chan []string, 10)
-	cfg.Lookup = func(_ context.Context, host string) ([]string, error) {
-		if addrs := <-answers; addrs != nil {
-			return addrs, nil
+	cfg.Lookup = func(ctx context.Context, host string) ([]string, error) {
+		select {
+		case addrs := <-answers:
+			if addrs != nil {
+				return addrs, nil
+			}
+			return nil, errors.New("no such host " + host)
+		case <-ctx.Done(): // asked once more, behind a dial that does not wait for it
+			return nil, ctx.Err()
 		}
-		return nil, errors.New("no such host " + host)
 	}
 	u := l.upstream(cfg)
 	for i, tt := range []struct {

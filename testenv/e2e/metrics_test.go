@@ -79,7 +79,11 @@ func TestMetrics(t *testing.T) {
 	if _, err := b.TryConnect(w.Client("alice"), "bob", "orders"); err == nil {
 		t.Fatal("a stranger was let in")
 	}
-	got := b.metrics(t)
+	var got map[string]string
+	Poll(t, "the refused client to have gone", func() bool {
+		got = b.metrics(t)
+		return got[`pgsignet_connections{listener="main",state="half_open"}`] == "0"
+	})
 	for series, want := range map[string]string{
 		`pgsignet_ready`:                                                        "1",
 		`pgsignet_logins_total{map="people"}`:                                   "1",
