@@ -159,7 +159,7 @@ func TestW98CloseIdle(t *testing.T) {
 		if err := p.CloseIdle(t.Context(), inD); err != nil {
 			t.Fatal(err)
 		}
-		if w.open["u"] != 0 {
+		if w.left("u") != 0 {
 			t.Error("CloseIdle returned before the connection was closed")
 		}
 	})

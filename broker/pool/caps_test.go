@@ -27,8 +27,8 @@ func TestEvictIdleOfOtherKey(t *testing.T) {
 		if took := time.Since(start); took < w.closeTime+w.dialTime {
 			t.Errorf("took %v: dialled before the slot was free", took)
 		}
-		if w.peak["u"] > 2 {
-			t.Errorf("%d connections at once, cap 2", w.peak["u"])
+		if w.most("u") > 2 {
+			t.Errorf("%d connections at once, cap 2", w.most("u"))
 		}
 		if !old.Server().closed.Load() || recent.Server().closed.Load() {
 			t.Error("want the connection closed that was idle for longest")
@@ -72,8 +72,8 @@ func TestFairnessAcrossKeys(t *testing.T) {
 		for _, x := range append(a[1:], more) {
 			x.get(t).Release()
 		}
-		if w.peak["u"] > 4 {
-			t.Errorf("%d connections at once, cap 4", w.peak["u"])
+		if w.most("u") > 4 {
+			t.Errorf("%d connections at once, cap 4", w.most("u"))
 		}
 	})
 }

@@ -209,13 +209,11 @@ func (m *machine) granted(rt *rapid.T, c *client) {
 }
 
 func (m *machine) checkCaps(rt *rapid.T) {
-	m.w.mu.Lock()
-	defer m.w.mu.Unlock()
-	if n := m.w.peak["u"]; n > m.upstreamMax {
+	if n := m.w.most("u"); n > m.upstreamMax {
 		rt.Fatalf("%d connections to the upstream, cap %d", n, m.upstreamMax)
 	}
 	for role, size := range m.sizes {
-		if n := m.w.peak[role]; n > size {
+		if n := m.w.most(role); n > size {
 			rt.Fatalf("%d connections as %s, cap %d", n, role, size)
 		}
 	}

@@ -90,6 +90,20 @@ func (w *world) count(key Key, n int) {
 	}
 }
 
+// most returns how many connections of an upstream or a role were open at once.
+func (w *world) most(of string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.peak[of]
+}
+
+// left returns how many connections of an upstream or a role are open.
+func (w *world) left(of string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open[of]
+}
+
 func (w *world) fail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
