@@ -57,7 +57,7 @@ func (r *Refusal) Error() string {
 // texts are what a client reads, by reason.
 var texts = map[Reason]struct{ public, hint string }{
 	NoCert: {"connection requires a valid client certificate",
-		"Set sslcert and sslkey to a client certificate and its private key."},
+		"Set sslcert and sslkey to a client certificate and its private key. Some drivers send none that a CA unknown to this server issued."},
 	Expired:        {"client certificate has expired", "Renew the certificate."},
 	NotYetValid:    {"client certificate is not yet valid", "Compare the clocks of the client, the server and the issuing CA."},
 	UnknownCA:      {"client certificate is not issued by a trusted CA", "Use a certificate of a CA that this server trusts, with all intermediate certificates in the same file."},

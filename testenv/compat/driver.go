@@ -31,9 +31,9 @@ const psqlProgram = "/usr/lib/postgresql/15/bin/psql"
 const pgjdbcJar = "/usr/share/java/postgresql.jar"
 
 // script is a command line that needs nothing built.
-func script(program, name string, args ...string) func(*Place) ([]string, error) {
+func script(program, name string) func(*Place) ([]string, error) {
 	return func(p *Place) ([]string, error) {
-		return append(append([]string{program}, args...), filepath.Join(p.Source, "scripts", name)), nil
+		return []string{program, filepath.Join(p.Source, "scripts", name)}, nil
 	}
 }
 
@@ -73,7 +73,7 @@ func Drivers() []Driver {
 		},
 		{
 			Key: "pgjdbc", Name: "pgjdbc", Picky: true, Packages: []string{"libpostgresql-jdbc-java", "default-jdk-headless"},
-			Needs: []string{pgjdbcJar}, Build: script("java", "Jdbc.java", "-XX:TieredStopAtLevel=1", "-cp", pgjdbcJar),
+			Needs: []string{pgjdbcJar}, Build: javaProgram("Jdbc.java", pgjdbcJar),
 		},
 		{Key: "node_pg", Name: "node-postgres", Build: nodeProgram("pg.js")},
 		{Key: "postgres_js", Name: "postgres.js", Build: nodeProgram("postgres.js")},

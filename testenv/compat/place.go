@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
 )
@@ -54,10 +55,32 @@ func libpq18(build func(*Place) ([]string, error)) func(*Place) ([]string, error
 	}
 }
 
-// goProgram builds a command of this package's folder; one with a go.mod of its own is built there.
+// javaProgram compiles a script once for all its runs.
+func javaProgram(name, jar string) func(*Place) ([]string, error) {
+	return func(p *Place) ([]string, error) {
+		main, classes := strings.TrimSuffix(name, ".java"), filepath.Join(p.Work, "java")
+		args := []string{"java", "-XX:TieredStopAtLevel=1", "-cp", jar + ":" + classes, main}
+		if _, err := os.Stat(filepath.Join(classes, main+".class")); err == nil {
+			return args, nil
+		}
+		cmd := exec.Command("javac", "-J-XX:TieredStopAtLevel=1", "-d", classes, "-cp", jar, filepath.Join(p.Source, "scripts", name))
+		if _, err := exec.LookPath(cmd.Path); err != nil {
+			return nil, absent("javac is not installed")
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("compile %s: %w\n%s", name, err, out)
+		}
+		return args, nil
+	}
+}
+
+// goProgram builds a command of this package's folder, once; one with a go.mod of its own is built there.
 func goProgram(name string) func(*Place) ([]string, error) {
 	return func(p *Place) ([]string, error) {
 		program := filepath.Join(p.Work, name)
+		if _, err := os.Stat(program); err == nil {
+			return []string{program}, nil
+		}
 		tool := func(args ...string) ([]byte, error) {
 			cmd := exec.Command("go", args...)
 			cmd.Dir = filepath.Join(p.Source, name)

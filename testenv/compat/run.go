@@ -20,7 +20,7 @@ type Target struct {
 	Database string
 
 	RootCert, Cert, Key string // PEM; the key is readable by the caller alone
-	P12                 string // certificate and key as PKCS#12, for Java
+	P12                 string // certificate and key as PKCS#12, for Java; "" like Cert: no certificate
 }
 
 // P12Password is the password of Target.P12; pgjdbc takes none without one.

@@ -76,17 +76,21 @@ func (w *world) broker(t *testing.T, mode string) *e2e.Broker {
 	})
 }
 
-// at is a server at an address, to be reached with a certificate.
+// at is a server at an address, to be reached with a certificate; nil: with none.
 func (w *world) at(t *testing.T, name, address, user string, leaf *pki.Leaf) *Target {
 	t.Helper()
 	_, port, _ := strings.Cut(address, ":")
 	dir := t.TempDir()
 	target := &Target{Name: name, Host: "localhost", Port: port, User: user, Database: role, P12: filepath.Join(dir, "client.p12")}
 	var err error
-	if target.Cert, target.Key, err = leaf.Write(dir, "client"); err != nil {
+	if target.RootCert, err = w.Servers.WriteCA(dir, "root"); err != nil {
 		t.Fatal(err)
 	}
-	if target.RootCert, err = w.Servers.WriteCA(dir, "root"); err != nil {
+	if leaf == nil {
+		target.P12 = ""
+		return target
+	}
+	if target.Cert, target.Key, err = leaf.Write(dir, "client"); err != nil {
 		t.Fatal(err)
 	}
 	writeP12(t, target)

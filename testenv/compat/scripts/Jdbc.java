@@ -1,5 +1,5 @@
 // pgjdbc: its own protocol code. Prints one JSON line per step. The server is that of the PG* variables,
-// the client's certificate is COMPAT_P12; run with the driver on the class path: java -cp … Jdbc.java
+// the client's certificate is COMPAT_P12; run with the driver on the class path.
 
 import java.io.ByteArrayOutputStream;
 import java.io.StringReader;
@@ -51,6 +51,7 @@ public class Jdbc {
         p.setProperty("sslmode", "verify-full");
         p.setProperty("sslrootcert", System.getenv("PGSSLROOTCERT"));
         p.setProperty("sslkey", System.getenv("COMPAT_P12"));
+        p.setProperty("sslcert", ""); // none: not the one in the home folder
         p.setProperty("sslpassword", System.getenv("COMPAT_P12_PASSWORD"));
         p.setProperty("prepareThreshold", "1");
         p.setProperty("socketTimeout", "60");
