@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,20 +121,41 @@ func (s *Server) Adopt(ctx context.Context, setup Setup) (*Profile, *Reply, erro
 	return p, reply, nil
 }
 
-// adoptSQL is the one SELECT of Adopt.
+// adoptSQL is the one SELECT of Adopt: empty when all that the setup asks for holds already, as it
+// does for an application that logs in again.
 func (s *Server) adoptSQL(p *Profile, settings []pgwire.Param) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sql := s.cleanSQL(nil, p.static)
+	kept := s.keeps(settings)
+	sql := s.cleanSQL(nil, p.static, kept)
+	applied := p.static.same(s.applied) && !s.suspect
 	for _, set := range settings {
-		if !strings.EqualFold(set.Name, timeoutSetting) {
-			sql = appendSetConfig(sql, set.Name, quoteLiteral(set.Value))
+		name, _, reported := s.params.fold(set.Name)
+		if strings.EqualFold(set.Name, timeoutSetting) || slices.Contains(kept, name) || applied && !reported {
+			continue
 		}
+		sql = appendSetConfig(sql, set.Name, quoteLiteral(set.Value))
 	}
-	if set, ok := p.static.get(timeoutSetting); ok {
+	if set, ok := p.static.get(timeoutSetting); ok && !applied {
 		sql = appendSetting(sql, set)
 	}
 	return s.tokenSQL(sql, p)
+}
+
+// keeps returns the reported parameters that have the value which the settings ask for. Called with mu.
+func (s *Server) keeps(settings []pgwire.Param) []string {
+	var kept, otherwise []string
+	for _, set := range settings {
+		name, now, ok := s.params.fold(set.Name)
+		switch {
+		case !ok || !isReplayable(name):
+		case now == set.Value:
+			kept = append(kept, name)
+		default:
+			otherwise = append(otherwise, name)
+		}
+	}
+	return slices.DeleteFunc(kept, func(name string) bool { return slices.Contains(otherwise, name) })
 }
 
 // tokenSQL appends what gives the connection the session's token, or takes another's away. Called

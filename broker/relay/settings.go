@@ -118,12 +118,12 @@ func (s *Server) reports(name string) bool {
 	return ok
 }
 
-// cleanSQL appends what takes back the settings of earlier sessions, but for those in keep. Called
-// with mu.
-func (s *Server) cleanSQL(sql []byte, keep *settingSet) []byte {
+// cleanSQL appends what takes back the settings of earlier sessions, but for those in keep and the
+// reported ones in kept. Called with mu.
+func (s *Server) cleanSQL(sql []byte, keep *settingSet, kept []string) []byte {
 	for _, name := range replayable {
 		now, ok := s.params.get(name)
-		if base, known := s.base.get(name); ok && known && now != base {
+		if base, known := s.base.get(name); ok && known && now != base && !slices.Contains(kept, name) {
 			sql = appendSetConfig(sql, name, "NULL")
 		}
 	}

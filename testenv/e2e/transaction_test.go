@@ -343,3 +343,45 @@ func TestWaitingForAServerEndsInAnError(t *testing.T) {
 		t.Error("the session did not survive its cancel")
 	}
 }
+
+// W46: a session whose start-up settings hold on its server connection already costs no statement;
+// one that asks for others gets them, and no more of the first one's.
+func TestSameSettingsCostNoStatement(t *testing.T) {
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
+	login := func(app, options string) *pgx.Conn {
+		t.Helper()
+		c, err := b.TryConnect(w.Client("alice"), "alice", "orders", func(cfg *pgx.ConnConfig) {
+			cfg.RuntimeParams["application_name"], cfg.RuntimeParams["options"] = app, options
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const mine = "select 'same settings'"
+	first := login("again", "-c work_mem=1111kB")
+	if got := one[string](t, first, mine); got != "same settings" {
+		t.Fatal(got)
+	}
+	first.Close(t.Context())
+	again := login("again", "-c work_mem=1111kB")
+	defer again.Close(t.Context())
+	c, err := w.PG.Connect(t.Context(), "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	if n := one[int](t, c, "select count(*) from pg_stat_activity where usename = 'alice' and query = '"+strings.ReplaceAll(mine, "'", "''")+"'"); n != 1 {
+		t.Errorf("%d server connections have run nothing since the first session, want 1", n)
+	}
+	const settings = "select concat_ws(' ', current_setting('application_name'), current_setting('work_mem'), current_setting('lock_timeout'))"
+	if got := one[string](t, again, settings); got != "again 1111kB 0" {
+		t.Errorf("the same application reads %s", got)
+	}
+	other := login("other", "-c lock_timeout=3s")
+	defer other.Close(t.Context())
+	if got := one[string](t, other, settings); strings.Contains(got, "1111kB") || !strings.HasPrefix(got, "other ") || !strings.HasSuffix(got, " 3s") {
+		t.Errorf("another application reads %s", got)
+	}
+}
