@@ -218,17 +218,6 @@ func (s *session) acquire(ctx context.Context) (relay.Lease, error) {
 	return lease, err
 }
 
-// nextLease is acquire for the relay. In session mode it is asked only when the first connection was
-// lost before the client used it.
-func (s *session) nextLease(ctx context.Context) (relay.Lease, error) {
-	lease, err := s.acquire(ctx)
-	if err == nil && s.mode() == relay.SessionMode {
-		s.server.log.Info("server connection replaced", zap.Stringer("sid", s.id),
-			zap.String("server_addr", lease.Server().Addr), zap.Uint32("server_pid", lease.Server().PID))
-	}
-	return lease, err
-}
-
 // open applies the session's settings, records the access, and welcomes the client.
 func (s *session) open(lease relay.Lease, profile *relay.Profile) (*login, error) {
 	server := lease.Server()
@@ -294,7 +283,7 @@ func (s *session) attach(lease relay.Lease, profile *relay.Profile) *relay.Sessi
 	up := d.snapshot.Upstreams[d.grant.Upstream]
 	cfg := relay.Config{
 		Client: s.client.Conn, Mode: s.mode(), Server: lease.Server(), Lease: lease, Profile: profile,
-		Acquire: s.nextLease, Statements: s.server.statements, ResetAlways: up.Pool.ResetAlways,
+		Acquire: s.acquire, Statements: s.server.statements, ResetAlways: up.Pool.ResetAlways,
 		Once: d.request.Replication, Pins: up.Pool.Pins,
 		ResetTimeout: up.Pool.ResetTimeout, CancelTimeout: up.CancelTimeout,
 	}

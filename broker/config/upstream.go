@@ -191,7 +191,7 @@ func (d *decoder) pool(b *poolBlock) Pool {
 		MinIdle:            d.number(b.MinIdle, 0, 0, maxConnections),
 		WaitTimeout:        d.duration(b.WaitTimeout, 30*time.Second, 0),
 		IdleTimeout:        d.duration(b.IdleTimeout, 10*time.Minute, time.Second),
-		MaxLifetime:        d.duration(b.MaxLifetime, time.Hour, time.Second),
+		MaxLifetime:        d.duration(b.MaxLifetime, time.Hour, time.Millisecond),
 		Reset:              d.choice(b.Reset, "smart", "always"),
 		ResetTimeout:       d.duration(b.ResetTimeout, 5*time.Second, 100*time.Millisecond),
 		MaxPinned:          d.number(b.MaxPinned, 10, 0, maxConnections),

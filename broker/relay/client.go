@@ -256,7 +256,6 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 	if err := s.mayFollow(server, typ); err != nil {
 		return err
 	}
-	s.spoken = true
 	switch typ {
 	case pgwire.MsgQuery, pgwire.MsgFunctionCall, pgwire.MsgExecute:
 		s.statements.Add(1)

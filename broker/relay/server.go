@@ -317,14 +317,11 @@ func (s *Server) lose(cause error) {
 }
 
 // unused says whether the connection holds nothing of its session's, so that another one serves as
-// well (W68): in transaction mode while no request, transaction or pin is on it; in session mode
-// before the client's first message. Called with mu.
+// well (W68): in transaction mode while no request, transaction or pin is on it. In session mode the
+// client has been told its process id (W71), and ends with it. Called with mu.
 func (s *Server) unused() bool {
-	c := s.session
-	if c.cfg.Once || !s.ledger.clean() || s.pins != 0 || s.partial != 0 || s.writing || s.forwarding {
-		return false
-	}
-	return c.cfg.Mode == TransactionMode || !c.spoken
+	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.partial == 0 &&
+		!s.writing && !s.forwarding
 }
 
 // setFree takes the connection, which is about to end, from its session: nothing is lost to that,

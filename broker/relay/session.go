@@ -42,8 +42,7 @@ type Config struct {
 	Lease   Lease
 	Profile *Profile
 
-	// Acquire is where the next server connections come from: in transaction mode one for each
-	// transaction, in session mode another one when the first ends before the client's first message.
+	// Acquire is where transaction mode's next server connections come from, one for each transaction.
 	Acquire func(ctx context.Context) (Lease, error)
 	// For transaction mode: what all sessions of the process share, and whether a connection is
 	// reset after every transaction or only when it may have to be.
@@ -98,7 +97,6 @@ type Session struct {
 	unnamedAt    uint64                // counts its changes, less those that were undone
 	portals      map[string]*statement // portals of statements that leave something when executed
 	pending      []change              // of settings, in the transaction under way
-	spoken       bool                  // a message of the client's has been accounted for
 
 	mu      sync.Mutex // guards server and waiting; never held over I/O
 	server  *Server    // the last that was leased; it may have been released
@@ -131,7 +129,7 @@ func New(cfg Config) *Session {
 	s.clocks.lastActive.Store(clockNow())
 	if _, ok := s.server.link(s, cfg.Lease); !ok {
 		cfg.Lease.Destroy() // it has ended meanwhile
-		if s.server = nil; cfg.Once {
+		if s.server = nil; cfg.Mode == SessionMode {
 			s.serverLost(nil)
 		}
 	}
