@@ -44,6 +44,22 @@ func (r *Result) List() List {
 	return list
 }
 
+// Beside is what sets the run of got apart from another: its own lines, and those that only the other has.
+func (got List) Beside(other List) List {
+	apart := List{}
+	for entry := range got {
+		if _, both := other[entry]; !both {
+			apart[entry] = ""
+		}
+	}
+	for entry := range other {
+		if _, both := got[entry]; !both {
+			apart["direct alone "+entry] = ""
+		}
+	}
+	return apart
+}
+
 // Drift says in which lines got differs from the reviewed list, in either direction, and which
 // reviewed lines lack a reason. Sorted; nil when there is nothing to say.
 func (want List) Drift(got List) []string {

@@ -27,14 +27,14 @@ type world struct {
 	server *pgserver.Server
 }
 
-// newWorld starts a server that takes the clients' certificates as well as the broker's.
-func newWorld(t *testing.T) *world {
+// newWorld starts a server of that version that takes the clients' certificates as well as the broker's.
+func newWorld(t *testing.T, version int) *world {
 	t.Helper()
 	shared := e2e.Shared(t)
 	tls := shared.ServerTLS(shared.Server())
 	tls.CA = string(shared.Clients.CertPEM()) + string(shared.Broker.CertPEM())
 	server := pgserver.Start(t, pgserver.Options{
-		Version: 15, TLS: tls,
+		Version: version, TLS: tls,
 		Ident: []string{"pgsignet " + superuser + " " + superuser, "pgsignet broker " + superuser},
 	})
 	return &world{World: shared, server: server}
@@ -55,13 +55,13 @@ func (w *world) target(t *testing.T, mode string) *Target {
 
 // options let the superuser through to every database, with connections enough for the suites.
 //
-// In session mode no server connection serves a second session, so that results can equal a direct
-// run's: DISCARD ALL cannot unload a library (guc), drop the empty schema of temporary objects (temp)
-// or count a session (stats). Transaction mode lists those.
+// In session mode no server connection serves a second session, so that results equal a direct run's:
+// DISCARD ALL cannot unload a library (regress: guc), drop the empty schema of temporary objects
+// (temp) or make the server count another session (stats). Transaction mode lists those.
 func (w *world) options(mode string) e2e.Options {
 	pool := "size = 60\n max_pinned = 60\n mode = \"" + mode + "\""
 	if mode == session {
-		pool += "\n max_lifetime = \"1s\""
+		pool += "\n max_lifetime = \"1ms\""
 	}
 	return e2e.Options{
 		Host:     w.server.Addr(),
