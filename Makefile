@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test testenv drivers suites lint bench fuzz up down
+.PHONY: help demo build deb test testenv drivers suites lint bench fuzz up down
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,22 @@ demo: build testenv ## Watch psql log in to a real PostgreSQL with nothing but a
 
 build: ## Build bin/pgsignet, static and stripped
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/pgsignet
+
+# A version that dpkg orders: a tag's, or 0~git and the commit's date where there is none.
+DEB_VERSION ?= $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' 2>/dev/null || git log -1 --date=format:%Y%m%d%H%M --format=0~git%cd.%h))
+
+deb: export ARCH = $(shell $(GO) env GOARCH)
+deb: export DEB_VERSION := $(DEB_VERSION)
+deb: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+deb: build ## Build bin/pgsignet_VERSION_ARCH.deb: program, units, manual pages, completions
+	@rm -rf bin/deb && mkdir -p bin/deb
+	@$(GO) run ./testenv/deb/man $(BIN) $(DEB_VERSION) bin/deb
+	@for shell in bash zsh fish; do $(BIN) completion $$shell > bin/deb/$$shell || exit 1; done
+	@git log --no-merges --max-count=200 --format='  * %s' | { \
+	  printf 'pgsignet (%s) unstable; urgency=medium\n\n' '$(DEB_VERSION)'; cat; \
+	  git log -1 --format='%n -- The pgsignet authors <pgsignet@example.org>  %cD'; } > bin/deb/changelog
+	@gzip -9n bin/deb/*.1 bin/deb/*.5 bin/deb/changelog
+	@$(TOOL) nfpm package --config deploy/deb/nfpm.yaml --packager deb --target bin/
 
 test: testenv drivers ## Run every test against a real PostgreSQL: with -race, then allocation and speed figures without
 	$(GO) test -race -timeout 14m ./...
