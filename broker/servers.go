@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/upstream"
@@ -29,9 +30,29 @@ func poolKey(g *policy.Grant, share string) pool.Key {
 	return key
 }
 
+// asking is what a session asks the pools for, under one decision.
+type asking struct {
+	by      *decision
+	request pool.Request
+	waited  admin.Observer
+}
+
+// asks is what the session asks the pools for now. Called by run.
+func (s *session) asks() (*asking, error) {
+	d := s.decided.Load()
+	if s.asking != nil && s.asking.by == d {
+		return s.asking, nil
+	}
+	request, err := poolRequest(s, d)
+	if err != nil {
+		return nil, err
+	}
+	s.asking = &asking{by: d, request: request, waited: s.server.metrics.Acquiring(request.Key.Upstream)}
+	return s.asking, nil
+}
+
 // poolRequest asks for the server connection that the session's grant names.
-func (s *Server) poolRequest(c *session) (pool.Request, error) {
-	d := c.decided.Load()
+func poolRequest(c *session, d *decision) (pool.Request, error) {
 	up := d.snapshot.Upstreams[d.grant.Upstream]
 	if up == nil {
 		return pool.Request{}, fmt.Errorf("upstream %q of %s is not configured", d.grant.Upstream, d.grant.Rule)

@@ -41,6 +41,7 @@ type session struct {
 	setup   audit.Setup
 	notices []*pgwire.Error
 	limited []countKey // the limits that the session counts against
+	asking  *asking    // see asks
 
 	cancelled atomic.Int64 // start, in Unix nanoseconds, of the statement that was cancelled for its time
 
@@ -203,16 +204,17 @@ func (s *session) firstLease() (relay.Lease, error) {
 
 // acquire waits for a server connection of the pool that the session was granted.
 func (s *session) acquire(ctx context.Context) (relay.Lease, error) {
-	request, err := s.server.poolRequest(s)
+	asks, err := s.asks()
 	if err != nil {
 		return relay.Lease{}, err
 	}
 	began := time.Now()
-	lease, err := s.server.pools.Acquire(ctx, request)
+	lease, err := s.server.pools.Acquire(ctx, asks.request)
 	if err == nil {
-		s.server.metrics.Acquired(request.Key.Upstream, time.Since(began))
+		asks.waited.Observe(time.Since(began).Seconds())
+		return lease, nil
 	}
-	if ended := s.endedBy(); err != nil && ended != nil {
+	if ended := s.endedBy(); ended != nil {
 		err = endError(ended)
 	}
 	return lease, err

@@ -106,10 +106,11 @@ func (m *Metrics) Cancelled(result string) { m.cancels.WithLabelValues(result).I
 // Shut counts a connection that was closed before TLS because of a limit.
 func (m *Metrics) Shut(listener, reason string) { m.shut.WithLabelValues(listener, reason).Inc() }
 
-// Acquired observes how long a session waited for a server connection that it got.
-func (m *Metrics) Acquired(upstream string, d time.Duration) {
-	m.acquire.WithLabelValues(upstream).Observe(d.Seconds())
-}
+// Observer takes one more observation.
+type Observer interface{ Observe(float64) }
+
+// Acquiring observes how many seconds sessions wait for server connections that they get.
+func (m *Metrics) Acquiring(upstream string) Observer { return m.acquire.WithLabelValues(upstream) }
 
 // Connected observes a new server connection.
 func (m *Metrics) Connected(upstream string, d time.Duration) {

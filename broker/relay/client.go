@@ -387,18 +387,14 @@ func (s *Session) dropLate(b []byte) []byte {
 // lease waits for a server connection and takes it.
 func (s *Session) lease() error {
 	for {
-		ctx, stop := context.WithCancelCause(s.ctx)
-		s.mu.Lock()
-		s.waiting = stop
-		s.mu.Unlock()
-		lease, err := s.cfg.Acquire(ctx)
-		s.mu.Lock()
-		s.waiting = nil
-		s.mu.Unlock()
-		if cause := context.Cause(ctx); err != nil && cause != nil {
+		s.turn.begin()
+		if s.ctx.Err() != nil {
+			s.turn.cancel(context.Canceled) // interrupt may have come too early for it
+		}
+		lease, err := s.cfg.Acquire(&s.turn)
+		if cause := s.turn.over(); err != nil && cause != nil {
 			err = cause
 		}
-		stop(nil)
 		if err != nil {
 			return err
 		}

@@ -48,8 +48,7 @@ func setOnce(clock *atomic.Int64, on bool, now int64) {
 }
 
 // ready notes a ReadyForQuery.
-func (c *clocks) ready(l *ledger, status byte) {
-	now := clockNow()
+func (c *clocks) ready(l *ledger, status byte, now int64) {
 	c.lastActive.Store(now)
 	c.running.Store(0)
 	if l.runs() {

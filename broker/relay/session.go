@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -87,6 +88,9 @@ type Session struct {
 
 	// Owned by Run while no connection is held; else guarded by that connection's mu.
 	seen, wanted paramSet
+	fitting      agreement             // of wanted: the server needs no replay
+	told         agreement             // of seen: the client knows the server's parameters
+	toldWanted   unique.Handle[string] // wanted as of told
 	static       *settingSet
 	printed      *string               // see print; nil: to be made
 	names        map[string]named      // prepared statements
@@ -98,10 +102,11 @@ type Session struct {
 	portals      map[string]*statement // portals of statements that leave something when executed
 	pending      []change              // of settings, in the transaction under way
 
-	mu      sync.Mutex // guards server and waiting; never held over I/O
-	server  *Server    // the last that was leased; it may have been released
-	waiting context.CancelCauseFunc
+	mu      sync.Mutex              // guards server and waiting; never held over I/O
+	server  *Server                 // the last that was leased; it may have been released
+	waiting context.CancelCauseFunc // of a wait for the record of a statement
 
+	turn     turn // of a wait for a server connection
 	end      atomic.Pointer[End]
 	draining atomic.Pointer[End]
 	stop     context.CancelCauseFunc
@@ -165,6 +170,7 @@ func (s *Session) End(e End) {
 // interrupt makes whatever the session waits for return, now that it is ended.
 func (s *Session) interrupt() {
 	s.stop(context.Canceled)
+	s.turn.cancel(context.Canceled)
 	s.cfg.Client.SetReadDeadline(past)
 	s.cfg.Client.SetWriteDeadline(time.Now().Add(lastWords))
 	if server := s.held(); server != nil {
@@ -309,12 +315,16 @@ func (s *Session) mustDestroy() bool {
 // Cancel cancels what the session runs or waits for, as a client's CancelRequest asks. It says
 // whether there was something to cancel and the server took notice.
 func (s *Session) Cancel(ctx context.Context) (bool, error) {
+	if s.turn.cancel(errCancelled) {
+		s.cancels.Add(1) // W76
+		return true, nil
+	}
 	s.mu.Lock()
 	waiting := s.waiting
 	s.mu.Unlock()
 	if waiting != nil {
 		s.cancels.Add(1)
-		waiting(errCancelled) // W76
+		waiting(errCancelled)
 		return true, nil
 	}
 	server := s.held()
@@ -344,8 +354,9 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 			server.altered(replyTag(body))
 		}
 	case pgwire.MsgReadyForQuery:
-		s.counters.ready(status, s.clocks.statement.Load(), clockNow())
-		s.clocks.ready(&server.ledger, status)
+		now := clockNow()
+		s.counters.ready(status, s.clocks.statement.Load(), now)
+		s.clocks.ready(&server.ledger, status, now)
 		if status == 'I' {
 			s.settled(server)
 			server.announceAltered()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -146,21 +147,7 @@ func (s *Server) resetRest(sql []byte, keep *settingSet) []byte {
 // replaySQL returns what makes the connection fit for the session, or nothing. The caller sends it
 // ahead of the session's requests (W46-W51). Called with mu.
 func (s *Server) replaySQL(c *Session) []byte {
-	var sql []byte
-	for _, name := range replayable {
-		now, ok := s.params.get(name)
-		if !ok {
-			continue
-		}
-		base, _ := s.base.get(name)
-		want, wanted := c.wanted.get(name)
-		switch {
-		case wanted && want != now:
-			sql = appendSetConfig(sql, name, quoteLiteral(want))
-		case !wanted && base != now:
-			sql = appendSetConfig(sql, name, "NULL")
-		}
-	}
+	sql := s.reportedSQL(c)
 	if c.static.same(s.applied) && !s.suspect {
 		return s.tokenSQL(sql, c.cfg.Profile)
 	}
@@ -187,10 +174,45 @@ func (s *Server) replaySQL(c *Session) []byte {
 	return bytes.Join(statements, []byte("\n;")) // a line comment may be last
 }
 
+// reportedSQL is the part of replaySQL for parameters that the server reports.
+func (s *Server) reportedSQL(c *Session) (sql []byte) {
+	now := agreement{params: s.params.same(), base: s.base.same(), client: c.wanted.same()}
+	if c.fitting == now {
+		return nil
+	}
+	for _, name := range replayable {
+		now, ok := s.params.get(name)
+		if !ok {
+			continue
+		}
+		base, _ := s.base.get(name)
+		want, wanted := c.wanted.get(name)
+		switch {
+		case wanted && want != now:
+			sql = appendSetConfig(sql, name, quoteLiteral(want))
+		case !wanted && base != now:
+			sql = appendSetConfig(sql, name, "NULL")
+		}
+	}
+	if len(sql) == 0 {
+		c.fitting = now
+	}
+	return sql
+}
+
+// agreement is what a comparison of a server connection's parameters with a session's has found
+// nothing to do for. Most connections of a pool report the same, so that the comparison is made
+// once and not at every lease.
+type agreement struct{ params, base, client unique.Handle[string] }
+
 // tell returns the ParameterStatus messages that the client needs so that it knows the connection
 // it is about to use: one for each value that differs from what it last saw (W48). Called with mu,
 // before the replay.
 func (s *Server) tell(c *Session) []byte {
+	now := agreement{params: s.params.same(), base: s.base.same(), client: c.seen.same()}
+	if c.told == now && c.toldWanted == c.wanted.same() {
+		return nil
+	}
 	var out []byte
 	for i := range s.params.params {
 		p := &s.params.params[i]
@@ -207,6 +229,9 @@ func (s *Server) tell(c *Session) []byte {
 			c.seen.set(p.Name, value)
 			out = pgwire.AppendParameterStatus(out, p.Name, value)
 		}
+	}
+	if len(out) == 0 {
+		c.told, c.toldWanted = now, c.wanted.same()
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -35,10 +36,29 @@ func (s *spans) add(b []byte) {
 // paramSet is a small ordered map of reported parameters: a server has about fifteen.
 type paramSet struct {
 	params []pgwire.Param
+
+	sum    unique.Handle[string] // of all params, in their order, when summed
+	summed bool
+}
+
+// same is equal for two sets with the same parameters in the same order. It costs nothing until the
+// set changes.
+func (p *paramSet) same() unique.Handle[string] {
+	if !p.summed {
+		var b strings.Builder
+		for i := range p.params {
+			b.WriteString(p.params[i].Name)
+			b.WriteByte(0)
+			b.WriteString(p.params[i].Value)
+			b.WriteByte(0)
+		}
+		p.sum, p.summed = unique.Make(b.String()), true
+	}
+	return p.sum
 }
 
 func (p *paramSet) load(params []pgwire.Param) {
-	p.params = append(p.params[:0], params...)
+	p.params, p.summed = append(p.params[:0], params...), false
 }
 
 func (p *paramSet) get(name string) (string, bool) {
@@ -63,14 +83,18 @@ func (p *paramSet) fold(name string) (reported, value string, ok bool) {
 func (p *paramSet) set(name, value string) {
 	for i := range p.params {
 		if p.params[i].Name == name {
-			p.params[i].Value = value
+			if p.params[i].Value != value {
+				p.params[i].Value, p.summed = value, false
+			}
 			return
 		}
 	}
+	p.summed = false
 	p.params = append(p.params, pgwire.Param{Name: name, Value: value})
 }
 
 func (p *paramSet) remove(name string) {
+	p.summed = false
 	p.params = slices.DeleteFunc(p.params, func(e pgwire.Param) bool { return e.Name == name })
 }
 

@@ -96,7 +96,7 @@ type View struct {
 func (s *Session) View() View {
 	v := View{Prepared: int(s.counters.prepared.Load())}
 	s.mu.Lock()
-	v.Waiting = s.waiting != nil
+	v.Waiting = s.waiting != nil || s.turn.isOn()
 	server := s.server
 	s.mu.Unlock()
 	if server == nil {

@@ -6,6 +6,9 @@ import "strings"
 // that PostgreSQL knows for clients only, the second byte of a character may look like a backslash
 // or an operator; text in them that is not all ASCII must count as Opaque (W52).
 func SafeEncoding(clientEncoding string) bool {
+	if clientEncoding == "UTF8" {
+		return true // as servers report it, nearly always
+	}
 	switch name := foldEncoding(clientEncoding); name {
 	case "sjis", "mskanji", "shiftjis", "win932", "windows932", "shiftjis2004", "big5", "win950", "windows950",
 		"gbk", "win936", "windows936", "uhc", "win949", "windows949", "gb18030", "johab":
