@@ -34,7 +34,7 @@ func (s *Session) serve() End {
 			}
 		}
 		if err != nil {
-			return s.ended(End{Reason: ClientClosed})
+			return s.ended(End{Reason: readEnd(err)})
 		}
 		if e := s.end.Load(); e != nil {
 			return *e

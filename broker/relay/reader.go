@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -28,6 +30,23 @@ type reader struct {
 	remain int // bytes of the current message still to come
 	drop   bool
 	total  atomic.Int64
+}
+
+// readEnd is how a session ends whose client cannot be read from: the connection is gone, or what came
+// on it was not TLS as it should be. crypto/tls marks some of the latter as "local error".
+func readEnd(err error) Reason {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		if op.Op == "local error" {
+			return ProtocolError
+		}
+		return ClientClosed // the socket's, or the client's alert
+	}
+	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, io.ErrClosedPipe} {
+		if errors.Is(err, gone) {
+			return ClientClosed
+		}
+	}
+	return ProtocolError
 }
 
 // inside says whether a message has begun to arrive and has not ended.

@@ -10,11 +10,9 @@ import (
 	"io"
 	"math/big"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
@@ -132,70 +130,6 @@ func withWeakExponent(t *testing.T, b *Broker, w *World) *tls.Config {
 		return &tls.Certificate{Certificate: [][]byte{leaf.DER}, PrivateKey: key}, nil
 	}
 	return cfg
-}
-
-// openssl runs s_client against the broker with input on its standard input.
-func (b *Broker) openssl(t *testing.T, leaf *pki.Leaf, input string, args ...string) string {
-	t.Helper()
-	cert, key := b.WriteCert(leaf)
-	args = append([]string{"s_client", "-connect", b.Addr, "-starttls", "postgres", "-cert", cert, "-key", key, "-CAfile", b.RootCert(), "-alpn", "postgresql"}, args...)
-	cmd := exec.Command("openssl", args...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { cmd.Wait(); close(done) }()
-	for line := range strings.Lines(input) {
-		if _, err := io.WriteString(in, line); err != nil {
-			break
-		}
-		select {
-		case <-done:
-		case <-time.After(20 * time.Millisecond): // s_client reads a command a time
-		}
-	}
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		cmd.Process.Kill()
-		<-done
-		t.Errorf("still connected after 10 s:\n%s", out.String())
-	}
-	in.Close()
-	return out.String()
-}
-
-// TestA16Renegotiation: OpenSSL asks for a renegotiation; the broker ends that connection.
-func TestA16Renegotiation(t *testing.T) {
-	w := Shared(t)
-	b := w.Start(t, Options{Rules: people, Listener: `handshake_timeout = "5s"`})
-	good := b.Connect(t, w.Client("alice"), "alice", "orders")
-	for range 3 {
-		out := b.openssl(t, w.Client("alice"), "R\n", "-tls1_2")
-		if !strings.Contains(out, "RENEGOTIATING") || !strings.Contains(out, "alert") && !strings.Contains(out, "rror") {
-			t.Errorf("openssl prints:\n%s", out)
-		}
-	}
-	Poll(t, "the audit to tell", func() bool { return b.denials("") >= 1 })
-	sane(t, good)
-}
-
-// TestA17KeyUpdateFlood: more than sixteen KeyUpdates in a row end the connection.
-func TestA17KeyUpdateFlood(t *testing.T) {
-	w := Shared(t)
-	b := w.Start(t, Options{Rules: people, Listener: `handshake_timeout = "8s"`})
-	good := b.Connect(t, w.Client("alice"), "alice", "orders")
-	out := b.openssl(t, w.Client("alice"), strings.Repeat("k\n", 60), "-tls1_3")
-	if strings.Count(out, "KEYUPDATE") < 16 || !strings.Contains(out, "unexpected message") && !strings.Contains(out, "rror") {
-		t.Errorf("openssl prints:\n%s", out)
-	}
-	sane(t, good)
 }
 
 // TestSuitesAndVersions looks at a listener as testssl.sh does: which versions, suites and groups it
