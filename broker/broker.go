@@ -19,6 +19,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/broker/peer"
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/stamp"
@@ -38,6 +39,18 @@ type Config struct {
 	Log          *zap.Logger
 	DrainTimeout time.Duration // how long Serve waits for sessions once it is told to stop
 	LocksFile    string        // where locks outlive the process; "": nowhere
+
+	// Peers is this process's place among those of an upgrade; nil: there is no hand-over. The Server
+	// closes it.
+	Peers *peer.Place
+	// Taken is what an older process has handed over; nil: nothing. Settle says that it has let go.
+	Taken *peer.Taken
+	// Sockets are further listening sockets that go to a new process, and LetGo stops serving them
+	// when it has taken them. Either may be nil.
+	Sockets        func() []peer.Socket
+	LetGo          func()
+	UpgradeTimeout time.Duration // how long sessions may stay once a new process serves; 0: as they like
+
 	// Reload reads the configuration again, for the console; nil: it has none.
 	Reload       func(context.Context) error
 	SetupTimeout time.Duration // for the broker's own statements on a server connection
@@ -137,9 +150,12 @@ type Server struct {
 	stopping  atomic.Bool
 
 	failedCancels failedCancels
+	tenure        tenure
+	draining      chan struct{} // closed once Serve has been told to stop
 
-	sessions sync.WaitGroup // one per accepted connection
-	servers  sync.WaitGroup // one per server connection
+	acceptors sync.WaitGroup // one per listener
+	sessions  sync.WaitGroup // one per accepted connection
+	servers   sync.WaitGroup // one per server connection
 }
 
 // New checks cfg and the first snapshot; it binds and starts nothing.
@@ -153,7 +169,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), count: newSessionCounts(), statements: relay.NewStatements(),
 		events: make(chan poolEvent, 1024), replaced: make(chan struct{}, 1),
-		expiries: newExpiries(), readClocks: readClocks,
+		expiries: newExpiries(), readClocks: readClocks, draining: make(chan struct{}),
 	}
 	for i := range cfg.Listeners {
 		l := cfg.Listeners[i]
@@ -175,6 +191,12 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	s.halts, s.locks.file = newHalting(), cfg.LocksFile
 	if err := s.locks.load(); err != nil {
 		return nil, err
+	}
+	if cfg.Taken != nil && cfg.Taken.Any() {
+		s.tenure.state = takes
+		if err := s.mergeLocks(cfg.Taken.Locks); err != nil {
+			return nil, err
+		}
 	}
 	s.NoteReload("", nil)
 	for _, d := range s.doors {
@@ -229,10 +251,10 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	background.Go(func() { s.expire(poolCtx) })
 	background.Go(func() { s.handleEvents(poolCtx) })
 	background.Go(func() { s.followUpstreams(poolCtx) })
+	background.Go(func() { s.servePeers(poolCtx) })
 
-	var accepting sync.WaitGroup
 	for _, d := range s.doors {
-		accepting.Go(func() { s.accept(d) })
+		s.acceptors.Go(func() { s.accept(d) })
 	}
 	background.Go(func() { s.sampleStatistics(poolCtx) })
 	ctx, hard, stop := s.stopped(ctx, hard)
@@ -240,8 +262,9 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	s.serving.Store(true)
 	<-ctx.Done()
 	s.stopping.Store(true)
+	close(s.draining)
 	s.closeDoors()
-	accepting.Wait()
+	s.acceptors.Wait()
 	s.drain(hard)
 	s.pools.Close()
 	s.servers.Wait()
@@ -249,6 +272,9 @@ func (s *Server) Serve(ctx, hard context.Context) error {
 	background.Wait()
 	return nil
 }
+
+// Close closes the listeners of a Server that does not serve. It is harmless after Serve.
+func (s *Server) Close() { s.closeDoors() }
 
 func (s *Server) closeDoors() {
 	for _, d := range s.doors {

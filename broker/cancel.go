@@ -2,12 +2,14 @@ package broker
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/pgwire"
 )
 
 // cancelRequest serves a connection that carries a cancel request. The requester learns nothing: it
@@ -17,23 +19,51 @@ func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) {
 	if !s.failedCancels.allowed(c.Addr.Addr(), time.Now()) {
 		return
 	}
-	target := s.keys.find(c.Key)
-	if target == nil {
+	ctx, stop := context.WithTimeout(ctx, cancelTimeout)
+	defer stop()
+	r := newCancelRequest(c)
+	if !s.cancelHere(ctx, r) && !s.cancelElsewhere(ctx, r) {
 		s.failedCancels.failed(c.Addr.Addr(), time.Now())
 		s.metrics.Cancelled("unmatched")
 		s.log.Debug("cancel request matches no session", zap.String("remote_addr", c.Addr.String()))
-		return
 	}
-	ctx, stop := context.WithTimeout(ctx, cancelTimeout)
-	defer stop()
-	record := describeCancel(c, target)
+}
+
+// cancelRequest is a cancel request, whichever process of this broker it came to.
+type cancelRequest struct {
+	key        pgwire.CancelKey
+	addr       netip.AddrPort
+	tls        string // version; "" in plaintext
+	certSHA256 string
+}
+
+func newCancelRequest(c *downstream.Cancel) *cancelRequest {
+	r := &cancelRequest{key: c.Key, addr: c.Addr}
+	if c.TLS != nil {
+		r.tls = tlsVersion(c.TLS)
+		if len(c.TLS.PeerCertificates) > 0 {
+			r.certSHA256 = hexSHA256(c.TLS.PeerCertificates[0].Raw)
+		}
+	}
+	return r
+}
+
+// cancelHere cancels what the session of that key runs. It returns false when this process has no
+// such session, and else once the request has had its effect.
+func (s *Server) cancelHere(ctx context.Context, r *cancelRequest) bool {
+	target := s.keys.find(r.key)
+	if target == nil {
+		return false
+	}
+	record := describeCancel(r, target)
 	if err := s.recordBefore(ctx, record); err != nil {
 		s.metrics.Cancelled("unrecorded")
 		s.log.Error("cancel request not recorded", zap.Stringer("sid", target.id), zap.Error(err))
-		return
+		return true
 	}
 	delivered, err := target.cancel(ctx)
 	s.recordCancel(record, delivered, err)
+	return true
 }
 
 // recordBefore makes a record durable before what it is about happens, when delivery is strict; then
@@ -52,14 +82,8 @@ func (s *Server) recordBefore(ctx context.Context, r audit.Record) error {
 const cancelTimeout = 10 * time.Second
 
 // describeCancel is the record of a cancel request: who asks, and what the session was at.
-func describeCancel(c *downstream.Cancel, target *session) audit.Record {
-	record := &audit.Cancel{Addr: addrString(c.Addr)}
-	if c.TLS != nil {
-		record.TLS = tlsVersion(c.TLS)
-		if len(c.TLS.PeerCertificates) > 0 {
-			record.CertSHA256 = hexSHA256(c.TLS.PeerCertificates[0].Raw)
-		}
-	}
+func describeCancel(c *cancelRequest, target *session) audit.Record {
+	record := &audit.Cancel{Addr: addrString(c.addr), TLS: c.tls, CertSHA256: c.certSHA256}
 	if r := target.relaying(); r != nil {
 		record.Stmt, record.PID = r.Running()
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/broker/peer"
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -69,6 +70,9 @@ func (o *operator) perform(ctx context.Context, c admin.Command) (done admin.Don
 		if err := s.cfg.Reload(ctx); err != nil {
 			return done, consoleError(pgwire.ObjectNotInPrerequisiteState, "reload refused, nothing has changed: "+err.Error())
 		}
+		if err := s.ReloadPeers(ctx); err != nil {
+			done.Notice = "a process that drains after an upgrade has not reloaded: " + err.Error()
+		}
 		return done, nil
 	case "SHUTDOWN":
 		s.halt(c.Name)
@@ -76,16 +80,12 @@ func (o *operator) perform(ctx context.Context, c admin.Command) (done admin.Don
 	case "KILL_CLIENT", "KILL SESSION":
 		return s.killOne(c)
 	case "KILL CERT":
-		n := s.endWhere(func(d *decision, v *session) bool { return meant(c.Target, nil, d.identity, v.verified.Load()) }, killed())
-		return admin.Done{Count: n, Counted: true}, nil
+		more, err := s.tellPeers(ctx, peer.Kill, &admin.Lock{Target: c.Target})
+		return admin.Done{Count: s.killCert(c.Target) + more, Counted: true, Notice: untold(err)}, nil
 	case "LOCK CERT":
-		return s.lock(c, o.name)
+		return s.lock(ctx, c, o.name)
 	case "UNLOCK CERT":
-		n, err := s.locks.remove(c.Target, time.Now())
-		if err == nil && n == 0 {
-			return done, consoleError(pgwire.UndefinedObject, "no such lock: "+c.Target.String())
-		}
-		return admin.Done{Count: n, Counted: true}, err
+		return s.unlock(ctx, c)
 	}
 	return done, consoleError(pgwire.FeatureNotSupported, c.Verb+" is not supported")
 }
@@ -177,7 +177,7 @@ func (s *Server) killOne(c admin.Command) (admin.Done, error) {
 
 // lock puts a lock in force and then ends the sessions it means. A session that is being let in
 // meanwhile finds the lock when it confirms its decision.
-func (s *Server) lock(c admin.Command, by string) (done admin.Done, err error) {
+func (s *Server) lock(ctx context.Context, c admin.Command, by string) (done admin.Done, err error) {
 	now := time.Now()
 	k := admin.Lock{Target: c.Target, Reason: c.Reason, By: by, At: now.UTC().Truncate(time.Second)}
 	if c.For > 0 {
@@ -200,12 +200,47 @@ func (s *Server) lock(c admin.Command, by string) (done admin.Done, err error) {
 	if s.locks.file == "" && done.Notice == "" {
 		done.Notice = "the lock ends with this process: admin { locks_file } lets it outlive a restart"
 	}
-	end := *endedFor(reasonLocked, "this certificate was locked", "")
-	done.Count = s.endWhere(func(d *decision, v *session) bool {
-		return meant(k.Target, k.IssuerKeys, d.identity, v.verified.Load())
-	}, end)
-	done.Counted = true
+	more, err := s.tellPeers(ctx, peer.Lock, &k)
+	if err != nil {
+		done.Notice = untold(err)
+	}
+	done.Count, done.Counted = s.endLocked(&k)+more, true
 	return done, nil
+}
+
+// endLocked ends the sessions that a lock means.
+func (s *Server) endLocked(k *admin.Lock) int {
+	return s.endWhere(func(d *decision, v *session) bool {
+		return meant(k.Target, k.IssuerKeys, d.identity, v.verified.Load())
+	}, *endedFor(reasonLocked, "this certificate was locked", ""))
+}
+
+func (s *Server) killCert(t admin.Target) int {
+	return s.endWhere(func(d *decision, v *session) bool { return meant(t, nil, d.identity, v.verified.Load()) }, killed())
+}
+
+// untold is the notice of a command that another process of an upgrade did not take.
+func untold(err error) string {
+	if err == nil {
+		return ""
+	}
+	return "another process of this broker did not take it, and its sessions go on: " + err.Error()
+}
+
+// unlock ends a lock. While an upgrade hands the locks over, it could come back: then it is refused.
+func (s *Server) unlock(ctx context.Context, c admin.Command) (done admin.Done, err error) {
+	if s.tenure.is(hands) || s.tenure.is(takes) {
+		return done, consoleError(pgwire.ObjectNotInPrerequisiteState, "an upgrade is under way: try again in a moment")
+	}
+	n, err := s.locks.remove(c.Target, time.Now())
+	switch {
+	case err != nil:
+		return done, consoleError(pgwire.IOError, "the lock was not removed: "+err.Error())
+	case n == 0:
+		return done, consoleError(pgwire.UndefinedObject, "no such lock: "+c.Target.String())
+	}
+	_, err = s.tellPeers(ctx, peer.Unlock, &admin.Lock{Target: c.Target})
+	return admin.Done{Count: n, Counted: true, Notice: untold(err)}, nil
 }
 
 // errDisabled refuses a login to a database that an administrator has closed.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/user"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/broker/peer"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -88,8 +91,8 @@ func (s *session) consoleRecord() *audit.Record {
 	}
 }
 
-// ServeConsole answers the console on a unix socket until ctx ends, and returns when all its
-// sessions have ended. Root and our own user are operators there; others are refused, whatever the
+// ServeConsole answers the console on a unix socket until ctx ends or l is closed, and returns when all
+// its sessions have ended. Root and our own user are operators there; others are refused, whatever the
 // socket's mode lets through.
 func (s *Server) ServeConsole(ctx context.Context, l *net.UnixListener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
@@ -101,8 +104,8 @@ func (s *Server) ServeConsole(ctx context.Context, l *net.UnixListener) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
+		case errors.Is(err, net.ErrClosed): // let go of to a new process
+			return nil
 		case err != nil:
 			s.log.Error("accept failed", zap.String("listener", "admin socket"), zap.Error(err))
 			time.Sleep(acceptPause)
@@ -122,7 +125,7 @@ func (s *Server) admitLocal(ctx context.Context, conn *net.UnixConn) {
 	defer c.stop(nil)
 	defer s.recoverSession(c)
 	defer conn.Close()
-	uid, err := peerUID(conn)
+	uid, err := peer.UID(conn)
 	if err != nil || uid != 0 && uid != os.Getuid() {
 		s.log.Warn("console refused", zap.Int("uid", uid), zap.Error(err))
 		downstream.Refuse(conn, answer(errNotOurs, c.id), refuseTimeout)
@@ -163,6 +166,14 @@ func (s *session) serveSocket(uid int) {
 	s.client.Conn.Finish(finishTimeout)
 }
 
+// localName names a local user in locks.
+func localName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return "uid " + strconv.Itoa(uid) + " (" + u.Username + ")"
+	}
+	return "uid " + strconv.Itoa(uid)
+}
+
 // Shutdown modes of the console.
 const (
 	haltNow     = ""                 // end everything
@@ -186,18 +197,41 @@ func (s *Server) halt(mode string) {
 	case haltClients:
 		s.stopping.Store(true)
 		s.closeDoors()
-		s.halts.clientsOnce.Do(func() {
-			s.waiting.Go(func() {
-				s.sessions.Wait()
-				s.halts.softly()
-			})
-		})
+		s.stopWhenEmpty(0)
 	case haltServers:
 		s.halts.softly()
 	case haltNow:
 		s.halts.softly()
 		s.halts.hardOnce.Do(func() { close(s.halts.hard) })
 	}
+}
+
+// stopWhenEmpty stops the server once the last session has left, or when limit has passed; 0 is none.
+// The doors are closed already.
+func (s *Server) stopWhenEmpty(limit time.Duration) {
+	s.halts.clientsOnce.Do(func() {
+		gone := make(chan struct{})
+		s.waiting.Go(func() { // ends when the server does
+			s.acceptors.Wait()
+			s.sessions.Wait()
+			close(gone)
+		})
+		s.waiting.Go(func() {
+			var late <-chan time.Time
+			if limit > 0 {
+				timer := time.NewTimer(limit)
+				defer timer.Stop()
+				late = timer.C
+			}
+			select {
+			case <-gone:
+			case <-late:
+			case <-s.halts.soft:
+			case <-s.draining:
+			}
+			s.halts.softly()
+		})
+	})
 }
 
 // stopped returns contexts that end with those given, or when SHUTDOWN says so.

@@ -32,6 +32,8 @@ func (s *Server) accepting() error {
 	switch {
 	case s.stopping.Load():
 		return errors.New("draining")
+	case s.Released():
+		return errors.New("handed over to a new process")
 	case !s.serving.Load():
 		return errors.New("starting")
 	}

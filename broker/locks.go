@@ -24,8 +24,9 @@ import (
 type locks struct {
 	file string // where they outlive the process; "": nowhere
 
-	mu   sync.Mutex // held while the list is replaced
-	list atomic.Pointer[[]admin.Lock]
+	mu        sync.Mutex // held while the list is replaced; guards elsewhere
+	elsewhere bool       // another process keeps the file
+	list      atomic.Pointer[[]admin.Lock]
 }
 
 // all returns the locks in force at now.
@@ -107,13 +108,20 @@ func (l *locks) remove(t admin.Target, now time.Time) (int, error) {
 
 // replace stores the list, on disk first. Called with mu.
 func (l *locks) replace(list []admin.Lock) error {
-	if l.file != "" {
+	if l.file != "" && !l.elsewhere {
 		if err := writeLocks(l.file, list); err != nil {
 			return fmt.Errorf("locks file: %w", err)
 		}
 	}
 	l.list.Store(&list)
 	return nil
+}
+
+// keepNoFile leaves the file to another process.
+func (l *locks) keepNoFile() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.elsewhere = true
 }
 
 // load reads the file; one that does not exist holds no locks.

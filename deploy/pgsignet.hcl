@@ -237,5 +237,6 @@ log {
 }
 
 shutdown {
-  drain_timeout = "30s"
+  drain_timeout   = "30s"
+  upgrade_timeout = "10m"                       # how long sessions may stay in the old process; "0s": as they like
 }

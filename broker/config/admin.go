@@ -25,7 +25,8 @@ type logBlock struct {
 }
 
 type shutdownBlock struct {
-	DrainTimeout *hcl.Attribute `hcl:"drain_timeout,optional"`
+	DrainTimeout   *hcl.Attribute `hcl:"drain_timeout,optional"`
+	UpgradeTimeout *hcl.Attribute `hcl:"upgrade_timeout,optional"`
 
 	DefRange hcl.Range `hcl:",def_range"`
 }
@@ -90,5 +91,8 @@ func (d *decoder) shutdown(b *shutdownBlock) Shutdown {
 	if b == nil {
 		b = &shutdownBlock{}
 	}
-	return Shutdown{DrainTimeout: d.duration(b.DrainTimeout, 30*time.Second, 0)}
+	return Shutdown{
+		DrainTimeout:   d.duration(b.DrainTimeout, 30*time.Second, 0),
+		UpgradeTimeout: d.duration(b.UpgradeTimeout, 10*time.Minute, 0),
+	}
 }

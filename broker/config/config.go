@@ -181,7 +181,8 @@ type Log struct {
 
 // Shutdown bounds the end.
 type Shutdown struct {
-	DrainTimeout time.Duration
+	DrainTimeout   time.Duration
+	UpgradeTimeout time.Duration // how long sessions may stay once a new process has taken over; 0: as they like
 }
 
 // descriptorReserve is what a process needs beside connections: listeners, audit segments,

@@ -31,8 +31,8 @@ func (d *decoder) testCertificate(b *hcl.Block) {
 // Policy is the rules, compiled by Load. It never changes and is safe for concurrent use.
 func (c *Config) Policy() *policy.Policy { return c.policy }
 
-// PolicyConfig is what policy.Compile needs.
-func (c *Config) PolicyConfig() policy.Config {
+// policyConfig is what policy.Compile needs.
+func (c *Config) policyConfig() policy.Config {
 	pc := policy.Config{Rules: c.Rules, AdminDatabases: []string{"pgbouncer"}}
 	if name := c.Admin.Database; name != "pgbouncer" {
 		pc.AdminDatabases = append(pc.AdminDatabases, name)
@@ -68,7 +68,7 @@ func (d *decoder) lintRules(r *root, cfg *Config) {
 
 // compile sets cfg.policy and returns the errors and warnings about it.
 func compile(cfg *Config) []policy.Finding {
-	p, err := policy.Compile(cfg.PolicyConfig())
+	p, err := policy.Compile(cfg.policyConfig())
 	if failed, ok := errors.AsType[*policy.CompileError](err); ok {
 		return failed.Findings
 	}

@@ -133,6 +133,13 @@ func (p *Pools[S]) Disabled(key Key) bool {
 	return contains(p.disabled, key)
 }
 
+// Held reports whether anything is paused or disabled.
+func (p *Pools[S]) Held() bool {
+	p.lock()
+	defer p.unlock()
+	return len(p.paused)+len(p.disabled) > 0
+}
+
 // Retire ends the connections that match picks: at a random time within the given duration, all at
 // once when that is zero. Idle ones are closed then, leased ones when they come back, dials when
 // they are done. It returns how many it picked.

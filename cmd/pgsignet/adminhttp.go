@@ -15,54 +15,82 @@ import (
 	"github.com/pgsignet/pgsignet/broker"
 	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/config"
+	"github.com/pgsignet/pgsignet/broker/peer"
 	"github.com/pgsignet/pgsignet/broker/trust"
 )
 
-// adminHTTP is the endpoint of metrics and health at work.
+// adminHTTP is the endpoint of metrics and health.
 type adminHTTP struct {
-	server *http.Server
+	name   peer.Name
+	l      net.Listener // what a new process would take
+	tls    *tls.Config  // nil: in clear
+	server *http.Server // once it serves
 	done   chan struct{}
 }
 
-// serveAdminHTTP answers on admin.address, in clear on loopback and else to clients with a certificate of
-// client_ca. A nil result without an error means that the address is off.
-func serveAdminHTTP(cfg *config.Config, server *broker.Server, log *zap.Logger) (*adminHTTP, error) {
+// openAdminHTTP listens on admin.address, or goes on with the socket of an older process: in clear on
+// loopback and else for clients with a certificate of client_ca. A nil result without an error means
+// that the address is off.
+func openAdminHTTP(cfg *config.Config, taken *peer.Taken) (_ *adminHTTP, err error) {
 	a := cfg.Admin
 	if a.Address == "" {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", a.Address)
-	if err != nil {
-		return nil, fmt.Errorf("admin address: %w", err)
+	h := &adminHTTP{name: peer.Name{Kind: "admin", Name: "address", Address: a.Address}}
+	if h.l = taken.Socket(h.name); h.l == nil {
+		if h.l, err = net.Listen("tcp", a.Address); err != nil {
+			return nil, fmt.Errorf("admin address: %w", err)
+		}
 	}
-	if a.CertFile == "" && !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		l.Close()
+	if a.CertFile == "" && !h.l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		h.l.Close()
 		return nil, fmt.Errorf("admin address %s is not loopback: it needs cert_file, key_file and client_ca", a.Address)
 	}
 	if a.CertFile != "" {
-		t, err := adminTLS(&a)
-		if err != nil {
-			l.Close()
+		if h.tls, err = adminTLS(&a); err != nil {
+			h.l.Close()
 			return nil, fmt.Errorf("admin: %w", err)
 		}
-		l = tls.NewListener(l, t)
 	}
-	endpoint := admin.HTTP{Metrics: server.Metrics(), Ready: server.Ready, AnyHost: a.CertFile != ""}
-	h := &adminHTTP{server: endpoint.Server(), done: make(chan struct{})}
+	return h, nil
+}
+
+// serve answers until close or letGo.
+func (h *adminHTTP) serve(server *broker.Server, log *zap.Logger) {
+	if h == nil {
+		return
+	}
+	endpoint := admin.HTTP{Metrics: server.Metrics(), Ready: server.Ready, AnyHost: h.tls != nil}
+	l := h.l
+	if h.tls != nil {
+		l = tls.NewListener(l, h.tls)
+	}
+	h.server, h.done = endpoint.Server(), make(chan struct{})
 	h.server.ErrorLog = zap.NewStdLog(log)
-	log.Info("admin endpoint listening", zap.Stringer("address", l.Addr()), zap.Bool("tls", a.CertFile != ""))
+	log.Info("admin endpoint listening", zap.Stringer("address", l.Addr()), zap.Bool("tls", h.tls != nil))
 	go func() { // ends with close
 		defer close(h.done)
-		if err := h.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := h.server.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			log.Error("admin endpoint ended", zap.Error(err))
 		}
 	}()
-	return h, nil
+}
+
+// letGo leaves the socket to a new process.
+func (h *adminHTTP) letGo() {
+	if h != nil {
+		h.server.SetKeepAlivesEnabled(false)
+		h.l.Close()
+	}
 }
 
 // close ends the endpoint, after the answers under way or two seconds.
 func (h *adminHTTP) close() {
 	if h == nil {
+		return
+	}
+	if h.server == nil {
+		h.l.Close()
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,34 +15,65 @@ import (
 
 	"github.com/pgsignet/pgsignet/broker"
 	"github.com/pgsignet/pgsignet/broker/config"
+	"github.com/pgsignet/pgsignet/broker/peer"
 )
 
 // adminSocket is the console's unix socket at work.
 type adminSocket struct {
+	name peer.Name
+	l    *net.UnixListener
 	stop context.CancelFunc
 	done chan struct{}
 }
 
-// serveAdminSocket answers the console on admin.socket. A nil result without an error means that
-// there is none.
-func serveAdminSocket(cfg *config.Config, server *broker.Server, log *zap.Logger) (*adminSocket, error) {
+// openAdminSocket makes admin.socket, or goes on with that of an older process. A nil result without an
+// error means that there is none.
+func openAdminSocket(cfg *config.Config, taken *peer.Taken) (*adminSocket, error) {
 	if cfg.Admin.Socket == "" {
 		return nil, nil
+	}
+	s := &adminSocket{name: peer.Name{Kind: "admin", Name: "socket", Address: cfg.Admin.Socket}, stop: func() {}}
+	if l, ok := taken.Socket(s.name).(*net.UnixListener); ok {
+		s.l = l // its file stays if we fail: the older process answers there
+		return s, nil
 	}
 	l, err := listenSocket(cfg.Admin.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
+	s.l = l
+	return s, nil
+}
+
+// serve answers the console until close.
+func (s *adminSocket) serve(server *broker.Server, log *zap.Logger) {
+	if s == nil {
+		return
+	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &adminSocket{stop: stop, done: make(chan struct{})}
-	log.Info("admin socket listening", zap.String("path", cfg.Admin.Socket))
+	s.stop, s.done = stop, make(chan struct{})
+	log.Info("admin socket listening", zap.String("path", s.name.Address))
 	go func() { // ends with close
 		defer close(s.done)
-		if err := server.ServeConsole(ctx, l); err != nil {
+		if err := server.ServeConsole(ctx, s.l); err != nil {
 			log.Error("admin socket ended", zap.Error(err))
 		}
 	}()
-	return s, nil
+}
+
+// own has the socket's file removed with the socket: no other process answers on it any more.
+func (s *adminSocket) own() {
+	if s != nil {
+		s.l.SetUnlinkOnClose(true)
+	}
+}
+
+// letGo leaves the socket to a new process. Sessions that it has go on.
+func (s *adminSocket) letGo() {
+	if s != nil {
+		s.l.SetUnlinkOnClose(false)
+		s.l.Close()
+	}
 }
 
 // close ends the socket and its sessions.
@@ -52,31 +82,20 @@ func (s *adminSocket) close() {
 		return
 	}
 	s.stop()
-	<-s.done
+	s.l.Close()
+	if s.done != nil {
+		<-s.done
+	}
 }
-
-// maxSocketPath is the longest path of a unix socket, in bytes (sun_path, less its terminator).
-const maxSocketPath = 107
 
 // listenSocket makes a socket that only its owner and root can reach, in a directory of mode 0700
 // that is made when it is missing. A socket that nobody answers on is replaced.
 func listenSocket(path string) (*net.UnixListener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("%s has %d bytes, a socket's path at most %d", path, len(path), maxSocketPath)
+	if len(path) > peer.MaxPath {
+		return nil, fmt.Errorf("%s has %d bytes, a socket's path at most %d", path, len(path), peer.MaxPath)
 	}
-	dir := filepath.Dir(path)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := peer.PrivateDir(filepath.Dir(path)); err != nil {
 		return nil, err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, err
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Getuid() {
-		return nil, fmt.Errorf("directory %s belongs to uid %d, not to us or root", dir, stat.Uid)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("directory %s has mode %04o: it must be 0700 (chmod 0700 %s)", dir, mode, dir)
 	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()

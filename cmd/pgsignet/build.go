@@ -15,7 +15,6 @@ import (
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/stamp"
 	"github.com/pgsignet/pgsignet/broker/trust"
-	"github.com/pgsignet/pgsignet/policy"
 )
 
 // This file turns a checked configuration into what package broker is made of.
@@ -38,7 +37,7 @@ func openAudit(cfg *config.Config) (*audit.Log, error) {
 func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log) broker.Config {
 	c := broker.Config{
 		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
-		DrainTimeout: cfg.Shutdown.DrainTimeout, Version: version, LocksFile: cfg.Admin.LocksFile,
+		DrainTimeout: cfg.Shutdown.DrainTimeout, UpgradeTimeout: cfg.Shutdown.UpgradeTimeout, Version: version, LocksFile: cfg.Admin.LocksFile,
 	}
 	for i := range cfg.Listeners {
 		c.Listeners = append(c.Listeners, brokerListener(&cfg.Listeners[i]))
@@ -66,12 +65,8 @@ func brokerListener(l *config.Listener) broker.Listener {
 // reported, not just the first. trail returns the audit that mints are recorded in, once a login
 // needs it.
 func newSnapshot(cfg *config.Config, trusted map[string]*trust.Snapshot, trail func() *audit.Log, prev *broker.Snapshot) (*broker.Snapshot, error) {
-	rules, err := compilePolicy(cfg)
-	if err != nil {
-		return nil, err
-	}
 	s := &broker.Snapshot{
-		Policy: rules, SHA256: cfg.SHA256, Catalog: catalog(cfg),
+		Policy: cfg.Policy(), SHA256: cfg.SHA256, Catalog: catalog(cfg),
 		Trust:     trusted,
 		Expiry:    make(map[string]broker.Expiry),
 		Upstreams: make(map[string]*broker.Upstream),
@@ -121,10 +116,6 @@ func databaseNames(cfg *config.Config) []string {
 		}
 	}
 	return names
-}
-
-func compilePolicy(cfg *config.Config) (*policy.Policy, error) {
-	return policy.Compile(cfg.PolicyConfig())
 }
 
 func trustConfig(l *config.Listener, oids []string) trust.Config {

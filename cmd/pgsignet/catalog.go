@@ -57,6 +57,7 @@ func settings(cfg *config.Config) []admin.Setting {
 	s.fixed("audit.level", cfg.Audit.Level, "statement")
 	s.fixed("log.level", cfg.Log.Level, "info")
 	s.fixed("shutdown.drain_timeout", cfg.Shutdown.DrainTimeout.String(), "30s")
+	s.fixed("shutdown.upgrade_timeout", cfg.Shutdown.UpgradeTimeout.String(), "10m0s")
 	return s
 }
 

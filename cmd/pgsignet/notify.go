@@ -9,15 +9,19 @@ import (
 	"go.uber.org/zap"
 )
 
-// notifyManager tells systemd that the broker is ready, that it is stopping once ctx ends, and, with
-// a watchdog, that it is alive. Without systemd it does nothing. stop returns when it has ended.
-func notifyManager(ctx context.Context, log *zap.Logger) (stop func()) {
+// notifyManager tells systemd state, that the broker is stopping once ctx ends, and, with a watchdog,
+// that it is alive. Once a newer process has taken over, it is that one's to tell. Without systemd it
+// does nothing. stop returns when it has ended.
+func notifyManager(ctx context.Context, log *zap.Logger, state string, released func() bool) (stop func()) {
 	tell := func(state string) {
+		if released() {
+			return
+		}
 		if _, err := daemon.SdNotify(false, state); err != nil {
 			log.Warn("service manager not told", zap.String("state", state), zap.Error(err))
 		}
 	}
-	tell(daemon.SdNotifyReady)
+	tell(state)
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
 		log.Warn("watchdog not served", zap.Error(err))

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/pgsignet/pgsignet/broker"
-	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/config"
 )
 
@@ -28,6 +26,10 @@ let every session come to its transaction boundary, for at most shutdown.drain_t
 a second signal ends them at once. SIGHUP reads the configuration anew; certificates, keys,
 CAs and CRLs are also followed as their files change. SIGQUIT writes the stacks of all
 goroutines to standard error.
+
+With a runtime_dir, a process that is started while another serves takes over from it: the
+listening sockets, the admin console and the locks. The other one lets its sessions go on, for at
+most shutdown.upgrade_timeout. SIGUSR2 starts such a process, from the program's file as it is then.
 
 Status 0: stopped as told; 78: the configuration is not valid, nothing was started.`,
 		Args: cobra.NoArgs,
@@ -63,89 +65,12 @@ func loadForServe(load func() (*config.Config, *config.Problems), stderr io.Writ
 // serve runs a broker until a signal or ctx stops it. load reads the configuration anew for a reload;
 // started, unless nil, is called once clients can connect.
 func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config, *config.Problems), stderr io.Writer, started func(*broker.Server)) error {
-	stderr = zapcore.Lock(zapcore.AddSync(stderr))
-	log := newLogger(cfg, stderr)
-	defer log.Sync()
-	if err := checkDescriptors(cfg.Descriptors()); err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	signals := workSignals()
-	defer signal.Stop(signals)
-	var background sync.WaitGroup
-	defer background.Wait()
-	backgroundCtx, stopBackground := context.WithCancel(context.Background())
-	defer stopBackground()
-	sources, err := newTrustSources(backgroundCtx, &background, cfg, log)
-	if err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	var trail *audit.Log // opened once nothing else can be wrong
-	first, err := newSnapshot(cfg, sources.current(), func() *audit.Log { return trail }, nil)
-	if err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	trail, err = openAudit(cfg)
-	if err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	var copies *sinks
-	defer func() { copies.finish() }()
-	defer func() {
-		if err := trail.Close(); err != nil {
-			log.Error("audit not closed cleanly", zap.Error(err))
-		}
-	}()
-	copies, err = newSinks(cfg, trail, log)
-	if err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	var r *reloader // made before anybody can ask for it
-	settings := brokerConfig(cfg, log, trail)
-	settings.Reload = func(context.Context) error { return r.Reload(causeCommand) }
-	settings.Sinks = copies.gauges
-	if err := inheritSockets(cfg, settings.Listeners); err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	server, err := broker.New(settings, first)
-	if err != nil {
-		return &exitError{code: exitConfig, err: err}
-	}
-	if err := server.Listen(); err != nil {
+	p := newProcess(cfg, load, stderr)
+	defer p.close()
+	if err := p.open(); err != nil {
 		return err
 	}
-	endpoint, err := serveAdminHTTP(cfg, server, log)
-	if err != nil {
-		return err
-	}
-	defer endpoint.close()
-	soft, hard, stop := stopSignals(ctx, log)
-	defer stop()
-	r = &reloader{load: load, trust: sources, trail: trail, log: log, server: server, cfg: cfg}
-	r.started()
-	local, err := serveAdminSocket(cfg, server, log)
-	if err != nil {
-		return err
-	}
-	defer local.close()
-	background.Go(func() { sources.run(backgroundCtx) })
-	background.Go(func() { r.run(backgroundCtx) })
-	background.Go(func() {
-		handleSignals(backgroundCtx, signals, log, stderr, func() { _ = r.Reload(causeSignal) }) // it has been logged
-	})
-	copies.start()
-	for _, l := range cfg.Listeners {
-		log.Info("listening", zap.String("listener", l.Name), zap.Stringer("address", server.Addr(l.Name)))
-	}
-	if started != nil {
-		started(server)
-	}
-	stopNotify := notifyManager(soft, log)
-	err = server.Serve(soft, hard)
-	stopNotify()
-	stopBackground()
-	background.Wait()
-	log.Info("stopped")
-	return err
+	return p.run(ctx, started)
 }
 
 // stopSignals returns two contexts: the first ends with SIGTERM, SIGINT or ctx, the second with the

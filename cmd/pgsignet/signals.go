@@ -14,14 +14,14 @@ import (
 // workSignals receives the signals that change nothing about whether serve goes on.
 func workSignals() chan os.Signal {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	return signals
 }
 
-// handleSignals reloads on SIGHUP and writes every goroutine's stack to stderr on SIGQUIT, until ctx
-// ends. SIGUSR1 asks for log files to be opened anew (logrotate): the log is standard error, whose
+// handleSignals reloads on SIGHUP, starts a new process on SIGUSR2 and writes every goroutine's stack to
+// stderr on SIGQUIT, until ctx ends. SIGUSR1 asks for log files to be opened anew (logrotate): the log is standard error, whose
 // reader rotates it, so that nothing needs to be done.
-func handleSignals(ctx context.Context, signals chan os.Signal, log *zap.Logger, stderr io.Writer, reload func()) {
+func handleSignals(ctx context.Context, signals chan os.Signal, log *zap.Logger, stderr io.Writer, reload, upgrade func()) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -30,6 +30,8 @@ func handleSignals(ctx context.Context, signals chan os.Signal, log *zap.Logger,
 			switch sig {
 			case syscall.SIGHUP:
 				reload()
+			case syscall.SIGUSR2:
+				upgrade()
 			case syscall.SIGQUIT:
 				stderr.Write(stacks())
 			case syscall.SIGUSR1:

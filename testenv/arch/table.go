@@ -98,6 +98,12 @@ var Table = []Rule{
 		Why:     "messages both ways; x/sys to look at a socket without reading it",
 	},
 	{
+		Package: "broker/peer",
+		May:     []string{"golang.org/x/sys/unix"},
+		Never:   []string{"pgwire", "policy", "broker/audit"},
+		Why:     "what the processes of an upgrade tell each other; x/sys for SO_PEERCRED",
+	},
+	{
 		Package: "broker/stamp",
 		Why:     "signs what PostgreSQL checks: the token and its SQL, no connection",
 	},
@@ -131,8 +137,8 @@ var Table = []Rule{
 	{
 		Package: "broker",
 		May: []string{"pgwire", "pgwire/sqllex", "policy", "policy/identity", "broker/trust", "broker/trust/workload",
-			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/stamp", "broker/audit",
-			"broker/audit/sink", "broker/admin", "go.uber.org/zap...", "golang.org/x/sync...", "golang.org/x/sys/unix"},
+			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/stamp", "broker/peer",
+			"broker/audit", "broker/audit/sink", "broker/admin", "go.uber.org/zap...", "golang.org/x/sync...", "golang.org/x/sys/unix"},
 		Never: []string{"broker/config", "broker/pki", "policy/hclfile", "github.com/hashicorp/hcl/v2..."},
 		Why:   "one connection's life, and the only package below cmd that logs",
 	},

@@ -93,7 +93,9 @@ admin {
   {{or .Admin "address = \"\""}}
 }
 log { level = "debug" }
-shutdown { drain_timeout = "{{.Drain}}" }
+shutdown {
+  drain_timeout = "{{.Drain}}"
+}
 {{.Top}}
 `))
 

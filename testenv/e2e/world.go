@@ -143,10 +143,16 @@ func (w *World) Binary() string { return w.binary }
 // Poll calls ok until it says yes, for ten seconds at most.
 func Poll(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	PollFor(t, 10*time.Second, what, ok)
+}
+
+// PollFor is Poll for what may take longer.
+func PollFor(t testing.TB, longest time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(longest)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 10 s for: %s", what)
+			t.Fatalf("waited %v for: %s", longest, what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
