@@ -32,9 +32,11 @@ deb: build ## Build bin/pgsignet_VERSION_ARCH.deb: program, units, manual pages,
 	@gzip -9n bin/deb/*.1 bin/deb/*.5 bin/deb/changelog
 	@$(TOOL) nfpm package --config deploy/deb/nfpm.yaml --packager deb --target bin/
 
-test: testenv drivers ## Run every test against a real PostgreSQL: with -race, then allocation and speed figures without
-	$(GO) test -race -timeout 14m ./...
-	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries)' ./...
+# The packages that wait most begin first, so that none of them is left alone at the end.
+LONGEST := ./testenv/e2e ./testenv/compat ./testenv/docs
+test: testenv drivers ## Run every test against a real PostgreSQL: with -race, then figures and random cases without
+	$(GO) test -race -timeout 14m $(LONGEST) ./...
+	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL)' ./...
 
 testenv: ## Install what the tests need and this machine lacks
 	@$(GO) run ./testenv/pgserver/setup

@@ -14,6 +14,7 @@ import (
 	v5 "github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // decoder is a message of either pgproto3 version.
@@ -222,7 +223,7 @@ func TestClientHeader(t *testing.T) {
 
 // The relay looks at every header: it must not allocate.
 func TestHeaderAllocates(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	header := []byte{'Q', 0, 0, 0, 4}

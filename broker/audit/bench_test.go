@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // appendStatement is what a relay does for a statement under best effort: its own copy of the text,
@@ -21,7 +23,7 @@ var benchText = []byte("SELECT abalance FROM pgbench_accounts WHERE aid = 48213 
 
 // A statement costs the relay two allocations, and ten times less than the time allowed fits ten times.
 func TestAppendIsCheap(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Log("allocations and time are measured without -race")
 		return
 	}

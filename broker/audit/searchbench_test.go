@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // searchable writes about size bytes of record into a directory: sessions of 50 statements, a hundred
@@ -68,7 +70,7 @@ var searches = map[string]Query{
 
 // The bar is a gigabyte in 5 s on one core; a test asserts ten times that.
 func TestSearchIsFast(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Log("time is measured without -race")
 		return
 	}

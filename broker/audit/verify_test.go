@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // Each way of tampering is named, with the place it shows.
@@ -237,7 +239,7 @@ func TestAnyChangeIsFound(t *testing.T) {
 	}
 	rnd := mrand.New(mrand.NewPCG(5, 6))
 	tries := 400
-	if raceEnabled {
+	if race.Enabled {
 		tries = 50
 	}
 	for try := range tries {

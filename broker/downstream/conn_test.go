@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // counted counts the writes to a socket.
@@ -207,7 +208,7 @@ func (s *slow) Write(p []byte) (int, error) {
 
 // The relay writes through Conn: in the steady state it does not allocate.
 func TestWriteAllocates(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	d := open(t, nil, nil)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // keeper is an Observer that does what a recorder must: one allocation a statement.
@@ -73,7 +74,7 @@ var shapes = []struct {
 
 // A statement costs at most two allocations, and a session that is not watched none.
 func TestWatchAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("allocations are counted in the pass without -race")
 	}
 	now := time.Now()
@@ -113,7 +114,7 @@ func TestWatchAllocations(t *testing.T) {
 
 // A statement costs the relay's path at most 3 µs; the test asserts ten times that.
 func TestWatchTime(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("times are measured in the pass without -race")
 	}
 	for _, shape := range shapes {

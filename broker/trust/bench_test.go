@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // The figures of this package: benchmarks show them, TestFigures asserts ten times as much.
@@ -115,7 +116,7 @@ func BenchmarkCRLMillion(b *testing.B) {
 
 // TestFigures asserts ten times the figures, and allocations.
 func TestFigures(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("figures mean nothing under the race detector")
 	}
 	s, p := benchLogin(t)
@@ -135,7 +136,7 @@ func TestFigures(t *testing.T) {
 
 // TestA63MillionEntries: load time and memory; a login meanwhile is not stalled (T53).
 func TestA63MillionEntries(t *testing.T) {
-	if raceEnabled || testing.Short() {
+	if race.Enabled || testing.Short() {
 		t.Skip("figures mean nothing under the race detector")
 	}
 	der, err := millionCRL()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // workFigure bounds the CPU of one verification, whatever is presented (T47).
@@ -17,7 +18,7 @@ const workFigure = 50 * time.Millisecond
 // TestA20WorkIsBounded: nets of intermediates that stay below every limit, and constraints by the
 // thousand, cost at most ten times the figure here.
 func TestA20WorkIsBounded(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("figures mean nothing under the race detector")
 	}
 	f := newFixture(t)

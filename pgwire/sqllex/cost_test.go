@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire/sqllex"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // typical are statements as applications send them.
@@ -18,7 +19,7 @@ var typical = map[string]string{
 }
 
 func TestClassifyAllocates(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	for name, sql := range typical {

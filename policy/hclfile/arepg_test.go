@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 var seed = flag.Uint64("seed", 1, "of the random expressions and logins that are compared with PostgreSQL")
@@ -112,7 +113,7 @@ func TestExpressionsAsPostgreSQL(t *testing.T) {
 	counts := map[string]int{}
 	for _, plain := range []bool{false, true} {
 		g := &areMaker{r: rand.New(rand.NewPCG(*seed, 1)), plain: plain}
-		for range expressions {
+		for range race.Share(expressions) {
 			source := g.expression()
 			values := make([]string, 12)
 			for i := range values {
@@ -134,7 +135,7 @@ func TestExpressionsAsPostgreSQL(t *testing.T) {
 		}
 	}
 	t.Log(counts)
-	if counts["same"] < expressions/4 || counts["same with capture"] < expressions/20 {
+	if n := race.Share(expressions); counts["same"] < n/4 || counts["same with capture"] < n/20 {
 		t.Errorf("too few expressions were imported: %v", counts)
 	}
 }
@@ -197,7 +198,7 @@ func compareValues(t *testing.T, source, text string, keep int, verdicts []verdi
 	}
 }
 
-// expressions is how many of each kind a test run tries.
+// expressions is how many of each kind a test run tries without the race detector.
 const expressions = 2000
 
 // TestImportExpression shows what single expressions become.

@@ -22,6 +22,7 @@ import (
 	"github.com/pgsignet/pgsignet/policy/identity"
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // seedFlag is shared with the comparison of expressions.
@@ -252,7 +253,7 @@ func TestImportAsPostgreSQL(t *testing.T) { eachVersion(t, compareIdent) }
 
 func compareIdent(t *testing.T, version int) {
 	r := rand.New(rand.NewPCG(seedFlag(), 2))
-	w := makeWorld(r, 210)
+	w := makeWorld(r, race.Share(210))
 	p, got := importPolicy(t, w.ident, w.hba)
 	l := newLogins(t, version, w.ident, w.hba)
 	var all []candidate
@@ -277,7 +278,7 @@ func compareIdent(t *testing.T, version int) {
 		}
 	}
 	t.Logf("%d logins: %v", len(all), counts)
-	if len(all) < 2000 || counts["both grant"] < 200 {
+	if len(all) < race.Share(2000) || counts["both grant"] < race.Share(200) {
 		t.Errorf("too few logins: %d, %v", len(all), counts)
 	}
 }

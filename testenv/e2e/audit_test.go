@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // strict has every statement wait for its record.
@@ -156,7 +157,7 @@ func TestNoPipelineHidesAStatement(t *testing.T) {
 func TestStrictKeepsEveryAnsweredStatement(t *testing.T) {
 	w := Shared(t)
 	rounds := 50
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		rounds = 5
 	}
 	path := w.WriteConfig(t, Options{Rules: people, Audit: strict, Pool: "mode = \"transaction\"\nsize = 4"})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // Roles that exist on the server and that its pg_ident.conf lets the broker log in as. `missing` is
@@ -127,7 +128,7 @@ func (w *World) createRoles(t *testing.T) {
 // build compiles the program, with the race detector when the tests have it.
 func build(t *testing.T, to string) string {
 	args := []string{"build", "-o", to}
-	if raceEnabled {
+	if race.Enabled {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, "github.com/pgsignet/pgsignet/cmd/pgsignet")...)

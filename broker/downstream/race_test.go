@@ -1,5 +1,0 @@
-//go:build race
-
-package downstream_test
-
-const raceEnabled = true

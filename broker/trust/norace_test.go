@@ -1,6 +1,0 @@
-//go:build !race
-
-package trust
-
-// raceEnabled says that figures mean nothing in this build.
-const raceEnabled = false

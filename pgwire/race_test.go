@@ -1,5 +1,0 @@
-//go:build race
-
-package pgwire_test
-
-const raceEnabled = true

@@ -1,5 +1,0 @@
-//go:build race
-
-package sqllex_test
-
-const raceEnabled = true
