@@ -81,18 +81,14 @@ var oidTeam = pki.OID{1, 3, 6, 1, 4, 1, 55555, 1, 1}
 // secrets are what no refusal may tell.
 var secrets = []string{"zz_", "bob", "billing", "pg_hba", "PRIVATE"}
 
-// run holds one broker to all cases: what raw bytes, pgx and psql see, what the audit holds, that one
+// runAttacks holds one broker to all cases: what raw bytes, pgx and psql see, what the audit holds, that one
 // attempt is one event, that a session beside goes on, and that nothing is left.
 func runAttacks(t *testing.T, o Options, cases []attack) {
 	t.Helper()
-	w := Shared(t)
 	if o.Rules == "" {
 		o.Rules = attackRules
 	}
-	b := w.Start(t, o)
-	good := b.Connect(t, w.Client("boss"), "boss", "orders")
-	sane(t, good)
-	before := descriptors(t, b)
+	b := underWatch(t, o)
 	attempts := 0
 	for _, tt := range cases {
 		if tt.user == "" {
@@ -113,9 +109,8 @@ func runAttacks(t *testing.T, o Options, cases []attack) {
 			}
 		})
 	}
-	sane(t, good)
 	Poll(t, "one audit event for each attempt", func() bool { return b.denials("") == attempts })
-	Poll(t, "no descriptor to be left", func() bool { return descriptors(t, b) <= before+len(cases) }) // pools keep theirs
+	b.undisturbed(t)
 }
 
 // denials counts the refused attempts of a reason; a line may stand for several.

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
 // footprint is what a broker holds that an attack could leave behind. What its pools keep for the
@@ -68,11 +70,12 @@ type watch struct {
 // underWatch starts a broker with a good session that must not notice what follows.
 func underWatch(t *testing.T, o Options) *watch {
 	t.Helper()
-	return underWatchFrom(t, "127.0.0.1", o)
+	return underWatchBy(t, Shared(t).Client("boss"), "127.0.0.1", o)
 }
 
-// underWatchFrom is underWatch with the good session from that loopback address.
-func underWatchFrom(t *testing.T, address string, o Options) *watch {
+// underWatchBy is underWatch with the good session by that certificate, which is boss's, from that
+// loopback address.
+func underWatchBy(t *testing.T, boss *pki.Leaf, address string, o Options) *watch {
 	t.Helper()
 	w := Shared(t)
 	if o.Rules == "" {
@@ -81,7 +84,7 @@ func underWatchFrom(t *testing.T, address string, o Options) *watch {
 	o.Admin = httpOn
 	b := w.Start(t, o)
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	good, err := b.TryConnect(w.Client("boss"), "boss", "orders", func(cfg *pgx.ConnConfig) { cfg.DialFunc = from.DialContext })
+	good, err := b.TryConnect(boss, "boss", "orders", func(cfg *pgx.ConnConfig) { cfg.DialFunc = from.DialContext })
 	if err != nil {
 		t.Fatal(err)
 	}

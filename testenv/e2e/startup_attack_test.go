@@ -247,7 +247,7 @@ func TestA25ProxyHeaders(t *testing.T) {
 			{name: "v2", speak: says([]byte(v2TCP), sslRequest), want: "", reason: "protocol"},
 		})
 	})
-	b := underWatchFrom(t, "127.0.0.2", Options{Listener: "proxy_protocol = [\"127.0.0.1/32\"]\n handshake_timeout = \"1s\"", Rules: `
+	b := underWatchBy(t, Shared(t).Client("boss"), "127.0.0.2", Options{Listener: "proxy_protocol = [\"127.0.0.1/32\"]\n handshake_timeout = \"1s\"", Rules: `
 map "inside" {
   match { cn = "alice" }
   from      = ["10.0.0.1/32"]
