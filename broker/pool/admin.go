@@ -164,8 +164,11 @@ func (p *Pools[S]) retire(e *entry[S], within time.Duration, now time.Time) {
 		return
 	}
 	e.doomed = true
-	if e.state == idle {
+	switch e.state {
+	case idle:
 		p.close(e, now)
+	case leased:
+		e.server.Retire()
 	}
 }
 

@@ -11,6 +11,7 @@ type ready struct{ _ int }
 
 func (*ready) Healthy() bool { return true }
 func (*ready) Close() error  { return nil }
+func (*ready) Retire()       {}
 
 func readyPools(tb testing.TB) *Pools[*ready] {
 	p, err := New(Config[*ready]{Dial: func(context.Context, Key) (*ready, error) { return new(ready), nil }})

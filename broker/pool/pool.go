@@ -21,6 +21,10 @@ type Server interface {
 	// unexpected byte. It is asked before every reuse, under the pool's lock: it must not block.
 	Healthy() bool
 	Close() error
+
+	// Retire tells the connection, while it is lent, that it ends when it comes back: its lessee is
+	// to give it back as soon as it can. It is called under the pool's lock: it must not block.
+	Retire()
 }
 
 // Key is all that a server fixes at login, and who may share the result (W45).

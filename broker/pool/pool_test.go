@@ -27,10 +27,11 @@ type server struct {
 	key   Key
 	world *world
 
-	sick, closed atomic.Bool
+	sick, closed, retired atomic.Bool
 }
 
 func (s *server) Healthy() bool { return !s.sick.Load() }
+func (s *server) Retire()       { s.retired.Store(true) }
 
 func (s *server) Close() error {
 	if s.closed.Swap(true) {

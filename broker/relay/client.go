@@ -148,6 +148,10 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 		server.mu.Unlock()
 		return nil, 0, err
 	}
+	if server.retired.Load() && s.mayLeave(server) {
+		server.mu.Unlock()
+		return b, 0, errMustWait
+	}
 	s.replay(server)
 	s.watch.sending(now)
 	rest, want, err = s.plan(server, b)
@@ -165,6 +169,12 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 	s.box.shrink()
 	server.wrote()
 	return rest, want, err
+}
+
+// mayLeave says whether answers are due, or being forwarded, after which the session may hold the
+// connection no more. Called with the server's mu.
+func (s *Session) mayLeave(server *Server) bool {
+	return s.cfg.Mode == TransactionMode && s.in.remain == 0 && (server.forwarding || server.ledger.willAnswer())
 }
 
 // plan records the messages in b with the server's ledger, before their bytes are sent, and puts

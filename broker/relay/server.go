@@ -105,6 +105,7 @@ type Server struct {
 	newDefaults bool // ALTER ROLE or DATABASE has run in the transaction under way
 
 	closing  atomic.Bool
+	retired  atomic.Bool  // see Retire
 	lastUse  atomic.Int64 // unix nanoseconds of the last release
 	Sessions atomic.Int64 // sessions served; for console and audit
 }
@@ -163,6 +164,10 @@ func (s *Server) Healthy() bool {
 	s.mu.Unlock()
 	return ok && !s.closing.Load() && !pendingInput(s.Conn)
 }
+
+// Retire makes a session in transaction mode leave the connection at the next boundary even when its
+// client's next request is there before the last answer has been dealt with.
+func (s *Server) Retire() { s.retired.Store(true) }
 
 // read is the reader goroutine: from the server to whoever holds the connection.
 func (s *Server) read() {

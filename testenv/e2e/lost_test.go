@@ -166,7 +166,9 @@ func TestW70PromotionIsNoticed(t *testing.T) {
 	}
 	one[int](t, c, "select 1")
 	b.pollLog(t, "server changed its part")
-	Poll(t, "another connection to serve", func() bool { return one[int](t, c, "select pg_backend_pid()") != pid })
+	if again := one[int](t, c, "select pg_backend_pid()"); again == pid {
+		t.Error("the connection from before the promotion still serves")
+	}
 }
 
 // hole stands between broker and server and can go silent: what is open stays open and says nothing,
