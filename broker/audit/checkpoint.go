@@ -80,10 +80,23 @@ func (e *line) hashes(k string, hs []tlog.Hash) {
 	e.b = append(e.b, ']')
 }
 
-// signTree signs the tree of stream: its name, its size, its root. Not tlog.FormatTree, which claims
-// to be Go's checksum database.
-func signTree(stream string, size int64, root tlog.Hash, signer note.Signer) (string, error) {
-	text := fmt.Sprintf("%s%s\n%d\n%s\n", originPrefix, stream, size, root)
+// claims is what c says beyond its tree and must be signed for: without that, whoever cuts a stream off
+// at a checkpoint could write that it ends there.
+func (c *checkpoint) claims() string {
+	text := ""
+	if c.closed {
+		text = "closed\n"
+	}
+	if c.file != "" {
+		text += fmt.Sprintf("aside %q %d %d %q %q\n", c.file, c.from, c.bytes, c.torn, c.sha256)
+	}
+	return text
+}
+
+// signTree signs the tree of stream: its name, its size, its root, and the claims of its checkpoint. Not
+// tlog.FormatTree, which claims to be Go's checksum database.
+func signTree(stream string, size int64, root tlog.Hash, claims string, signer note.Signer) (string, error) {
+	text := fmt.Sprintf("%s%s\n%d\n%s\n%s", originPrefix, stream, size, root, claims)
 	signed, err := note.Sign(&note.Note{Text: text}, signer)
 	return string(signed), err
 }
@@ -93,6 +106,7 @@ type tree struct {
 	stream string
 	size   int64
 	root   tlog.Hash
+	claims string // see checkpoint.claims
 }
 
 // parseTree reads the text of a note.
@@ -113,7 +127,7 @@ func parseTree(text string) (tree, error) {
 	if err != nil {
 		return tree{}, fmt.Errorf("checkpoint root: %w", err)
 	}
-	return tree{stream: stream, size: size, root: root}, nil
+	return tree{stream: stream, size: size, root: root, claims: parts[3]}, nil
 }
 
 // edgeOf is the edge that c carries, and whether it yields the root of t, a tree of its size.
@@ -149,6 +163,9 @@ func publicKey(skey string) (string, error) {
 	return note.NewEd25519VerifierKey(parts[2], pub)
 }
 
+// errClaims is a checkpoint whose line says what its note does not.
+var errClaims = errors.New("the checkpoint says what is not signed")
+
 // openCheckpoint reads a checkpoint's line and checks the signature of its note.
 func openCheckpoint(text []byte, known note.Verifiers) (checkpoint, tree, error) {
 	c, err := readCheckpoint(text)
@@ -156,6 +173,9 @@ func openCheckpoint(text []byte, known note.Verifiers) (checkpoint, tree, error)
 		return c, tree{}, err
 	}
 	t, err := openNote(c.note, known)
+	if err == nil && t.claims != c.claims() {
+		err = errClaims
+	}
 	return c, t, err
 }
 

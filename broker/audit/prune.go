@@ -129,7 +129,7 @@ func (p *pruner) head(s stream, w *walk) error {
 		}
 		h.Seq, root = t.size, t.root
 	}
-	signed, err := signTree(s.name, h.Seq, root, p.signer)
+	signed, err := signTree(s.name, h.Seq, root, "", p.signer)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func recoverStreams(cfg Config, signer note.Signer) error {
 // stream recovers one, unless it is closed or alive.
 func (r *recoverer) stream(s stream) error {
 	last := s.segments[len(s.segments)-1]
-	if closed, err := endsClosed(last.path); closed || err != nil {
+	if closed, err := r.endsClosed(s.name, last); closed || err != nil {
 		return err
 	}
 	lock, err := lockStream(r.cfg.Directory, s.name)
@@ -97,7 +97,7 @@ func (r *recoverer) close(s stream) error {
 	mark := &checkpoint{cause: CauseRecovery, closed: true}
 	for i := len(s.segments) - 1; ; i-- {
 		last := s.segments[i]
-		if closed, err := endsClosed(last.path); closed || err != nil {
+		if closed, err := r.endsClosed(s.name, last); closed || err != nil {
 			return err
 		}
 		c, good, err := r.walk(s.name, last)
@@ -269,7 +269,7 @@ func cutFile(path string, size int64) error {
 // write ends the stream with mark in a segment of its own.
 func (r *recoverer) write(name string, c *chain, mark *checkpoint) error {
 	mark.size, mark.edge = c.edge.size, c.edge.hashes
-	signed, err := signTree(name, mark.size, c.edge.root(), r.signer)
+	signed, err := signTree(name, mark.size, c.edge.root(), mark.claims(), r.signer)
 	if err != nil {
 		return err
 	}
@@ -299,7 +299,20 @@ func (r *recoverer) write(name string, c *chain, mark *checkpoint) error {
 	return err
 }
 
-// endsClosed reports whether the last line of the file at path is a closing checkpoint.
+// endsClosed reports whether the last line of the stream's last segment is a closing checkpoint that is
+// signed, for the lines before it.
+func (r *recoverer) endsClosed(name string, last segment) (bool, error) {
+	text, err := lastLine(last.path)
+	if err != nil || text == nil {
+		return false, err
+	}
+	h, _ := parseHead(text)
+	c, t, err := openCheckpoint(text, r.known)
+	return err == nil && c.closed && t.stream == name && t.size == h.seq-1, nil
+}
+
+// endsClosed reports whether the last line of the file at path says that it is a closing checkpoint. It
+// checks no signature.
 func endsClosed(path string) (bool, error) {
 	text, err := lastLine(path)
 	if err != nil || text == nil {

@@ -181,7 +181,7 @@ func (c *copyOf) resign(l string, ch *chain, signer note.Signer) string {
 	if mark.edge != nil {
 		mark.edge = ch.edge.hashes
 	}
-	if mark.note, err = signTree(stream, mark.size, ch.edge.root(), signer); err != nil {
+	if mark.note, err = signTree(stream, mark.size, ch.edge.root(), mark.claims(), signer); err != nil {
 		c.t.Fatal(err)
 	}
 	var out line

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	mrand "math/rand/v2"
 	"os"
@@ -392,6 +393,68 @@ func TestOpenRefusesABrokenStream(t *testing.T) {
 	_, err := Open(Config{Directory: c.dir, Node: "gw1"})
 	if err == nil || !strings.Contains(err.Error(), c.files[last]) {
 		t.Fatalf("Open: %v, want an error that names %s", err, c.files[last])
+	}
+}
+
+// relabelled is a sample cut off behind a checkpoint in the middle of its last file, which then says what
+// `says` makes of it: without the key, by somebody who wants the lines behind it forgotten.
+func relabelled(t *testing.T, says func(line string) string) (c *copyOf, where string) {
+	t.Helper()
+	c = sample(t)
+	last := len(c.files) - 1
+	for i := 1; i < len(c.lines[last])-1; i++ {
+		if h, _ := parseHead([]byte(c.lines[last][i])); string(h.event) != string(checkpointEvent) {
+			continue
+		}
+		changed := says(c.lines[last][i])
+		if changed == c.lines[last][i] {
+			t.Fatalf("unchanged: %s", changed)
+		}
+		c.lines[last] = append(c.lines[last][:i], changed)
+		c.write()
+		return c, fmt.Sprintf("%s:%d", c.files[last], i+1)
+	}
+	t.Fatal("no checkpoint in the middle")
+	return nil, ""
+}
+
+// What a checkpoint says beyond its tree is signed: a stream cut off behind one cannot be passed off as
+// closed, or as set aside by a recovery, and the broker does not start over it.
+func TestClosingIsSigned(t *testing.T) {
+	for _, tt := range []struct{ name, cause, more string }{
+		{"closed", "shutdown", `,"closed":true`},
+		{"set aside", "recovery", `,"closed":true,"file":"x","from":1,"bytes":9,"torn":"x.torn","sha256":"00"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, where := relabelled(t, func(line string) string {
+				line = strings.Replace(line, `"cause":"interval"`, `"cause":"`+tt.cause+`"`, 1)
+				return strings.Replace(line, `,"note":`, tt.more+`,"note":`, 1)
+			})
+			if got := findings(verifyDir(t, c.dir)); !slices.ContainsFunc(got, func(s string) bool {
+				return strings.HasPrefix(s, where+": signature: checkpoint ")
+			}) {
+				t.Errorf("found %q, want the signature at %s", got, where)
+			}
+			var broken *BreakError
+			if l, err := Open(Config{Directory: c.dir, Node: "gw1"}); !errors.As(err, &broken) {
+				t.Errorf("Open: %v, want a BreakError", err)
+				l.Close()
+			}
+		})
+	}
+}
+
+// A closing checkpoint whose signature does not hold ends nothing for a broker that starts.
+func TestForgedClosingIsNotTrusted(t *testing.T) {
+	c := sample(t)
+	last := len(c.files) - 1
+	n := len(c.lines[last]) - 1
+	c.lines[last][n] = strings.Replace(c.lines[last][n], "\\n\\n— ", "\\nforged\\n\\n— ", 1)
+	c.write()
+	var broken *BreakError
+	if l, err := Open(Config{Directory: c.dir, Node: "gw1"}); !errors.As(err, &broken) {
+		t.Errorf("Open: %v, want a BreakError", err)
+		l.Close()
 	}
 }
 

@@ -307,7 +307,7 @@ func (w *writer) checkpoint(cause Cause) error {
 // addCheckpoint signs the tree as it stands and appends the line.
 func (w *writer) addCheckpoint(c *checkpoint) {
 	c.size = w.chain.edge.size
-	signed, err := signTree(w.stream, c.size, w.chain.edge.root(), w.signer)
+	signed, err := signTree(w.stream, c.size, w.chain.edge.root(), c.claims(), w.signer)
 	if err != nil {
 		panic("audit: sign checkpoint: " + err.Error()) // Ed25519 signs anything; the text is well formed
 	}
