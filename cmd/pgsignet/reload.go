@@ -100,8 +100,11 @@ func (r *reloader) replace() (next *config.Config, ended int, err error) {
 	if err != nil {
 		return next, 0, err
 	}
+	was := r.server.Snapshot().Trust
 	r.trust.install(prepared)
-	ended, err = r.server.Apply(snapshot)
+	if ended, err = r.server.Apply(snapshot); err != nil { // an upstream's files have changed since newSnapshot
+		r.trust.install(was)
+	}
 	return next, ended, err
 }
 

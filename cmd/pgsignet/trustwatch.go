@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +26,8 @@ type trustSources struct {
 	watchers  map[string]*trust.Watcher   // by listener
 	workloads map[string]*workload.Source // by address
 
-	mu      sync.Mutex // guards changes
+	mu      sync.Mutex       // guards poked and changes
+	poked   []*trust.Watcher // those to tell of a Workload API's update: none until all have been made
 	changes []trustChange
 	changed chan struct{} // there are changes
 }
@@ -58,6 +61,9 @@ func newTrustSources(ctx context.Context, wg *sync.WaitGroup, cfg *config.Config
 		}
 		t.watchers[l.Name] = w
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.poked = slices.Collect(maps.Values(t.watchers)) // run has each look once: no update is missed
 	return t, errors.Join(errs...)
 }
 
@@ -78,10 +84,10 @@ func (t *trustSources) startWorkloads(ctx context.Context, wg *sync.WaitGroup, c
 		t.workloads[address] = source
 		wg.Go(func() { _ = source.Run(ctx) }) // its error is always nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, workloadTimeout, errors.New("it gave no answer within 30 s"))
+	first, cancel := context.WithTimeoutCause(ctx, workloadTimeout, errors.New("it gave no answer within 30 s"))
 	defer cancel()
 	for _, source := range t.workloads {
-		if err := source.Ready(ctx); err != nil {
+		if err := source.Ready(first); err != nil {
 			return err
 		}
 	}
@@ -95,9 +101,12 @@ func workloadAddress(l *config.Listener) string {
 	return l.SPIFFE.WorkloadAPI
 }
 
-// poke has every listener compare what a Workload API says with what it holds.
+// poke has every listener compare what a Workload API says with what it holds. A Workload API may call
+// it while the watchers are still being made.
 func (t *trustSources) poke() {
-	for _, w := range t.watchers {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.poked {
 		w.Poke()
 	}
 }

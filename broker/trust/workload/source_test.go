@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgsignet/pgsignet/testenv/pki"
 	"go.uber.org/goleak"
+
+	"github.com/pgsignet/pgsignet/testenv/fakespiffe"
+	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
 // svid is an answer with one SVID of ca's domain and the bundles of more.
-func svid(t *testing.T, ca *pki.CA, federated map[string]*pki.CA) (*answer, *pki.Leaf) {
+func svid(t *testing.T, ca *pki.CA, federated map[string]*pki.CA) (*fakespiffe.Answer, *pki.Leaf) {
 	t.Helper()
 	leaf, err := ca.Issue(pki.Shape{SPIFFE: "spiffe://a.example/ns/db/sa/broker",
 		EKU: []pki.OID{pki.EKUServerAuth, pki.EKUClientAuth}})
@@ -25,9 +27,9 @@ func svid(t *testing.T, ca *pki.CA, federated map[string]*pki.CA) (*answer, *pki
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &answer{svid: leaf.DER, key: key, bundle: ca.DER, federated: map[string][]byte{}}
+	a := &fakespiffe.Answer{SVID: leaf.DER, Key: key, Bundle: ca.DER, Federated: map[string][]byte{}}
 	for domain, other := range federated {
-		a.federated["spiffe://"+domain] = other.DER
+		a.Federated["spiffe://"+domain] = other.DER
 	}
 	return a, leaf
 }
@@ -101,7 +103,7 @@ func TestSource(t *testing.T) {
 		t.Errorf("Ready: %v", err)
 	}
 
-	fake := serve(t, socket, first)
+	fake := fakespiffe.Start(t, socket, first)
 	if err := r.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func TestSource(t *testing.T) {
 	}
 
 	rotated, leaf := svid(t, a, map[string]*pki.CA{"b.example": b})
-	fake.push(rotated, codeOK)
+	fake.Push(rotated, fakespiffe.OK)
 	wait(t, r.changes, "change")
 	st = r.Current()
 	if !st.Certificate.Leaf.Equal(leaf.X509) || len(st.Bundles) != 2 || !st.Bundles["b.example"][0].Equal(b.X509) {
@@ -121,9 +123,9 @@ func TestSource(t *testing.T) {
 
 	// A response that does not parse, a refusal, and even "invalid argument": the last good state stays.
 	for _, bad := range []func(){
-		func() { fake.push(&answer{}, codeOK) },
-		func() { fake.push(nil, codePermissionDenied) },
-		func() { fake.push(nil, codeInvalidArgument) },
+		func() { fake.Push(&fakespiffe.Answer{}, fakespiffe.OK) },
+		func() { fake.Push(nil, fakespiffe.PermissionDenied) },
+		func() { fake.Push(nil, fakespiffe.InvalidArgument) },
 	} {
 		bad()
 		wait(t, r.errors, "error")
@@ -132,7 +134,7 @@ func TestSource(t *testing.T) {
 		}
 	}
 	last, leaf := svid(t, a, nil)
-	fake.push(last, codeOK)
+	fake.Push(last, fakespiffe.OK)
 	for !r.Current().Certificate.Leaf.Equal(leaf.X509) {
 		wait(t, r.changes, "change")
 	}
