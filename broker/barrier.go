@@ -13,6 +13,7 @@ const (
 	pointLeased    = "holds a server connection"
 	pointRecorded  = "recorded, not yet confirmed"
 	pointConfirmed = "confirmed, not yet welcomed"
+	pointEnding    = "knows when its certificate ends, not yet watched"
 	pointWelcomed  = "welcomed, not yet attached to the relay"
 )
 
@@ -26,9 +27,8 @@ func (s *session) at(point string) {
 // follow lets the session end with its certificate, tells the client if that is soon, and counts what
 // a stricter setting would have refused.
 func (s *session) follow() {
-	verified := s.verified.Load()
-	s.watchExpiry(verified.NotAfter)
-	now := time.Now()
+	s.watchExpiry()
+	verified, now := s.verified.Load(), time.Now()
 	if notice := s.expiryNotice(verified.NotAfter, now); notice != nil {
 		s.notices = append(s.notices, notice)
 	}

@@ -70,10 +70,17 @@ func (s *session) expired() {
 	s.server.log.Info("certificate expired", zap.Stringer("sid", s.id), zap.String("on_expiry", how))
 }
 
-// watchExpiry sets when the session's certificate ends. A session that leaves meanwhile is forgotten by
-// whoever comes second.
-func (s *session) watchExpiry(at time.Time) {
-	s.server.expiries.watch(s, at)
+// watchExpiry sets when the session's certificate ends, by the newest that is known of it: a login and a
+// reload may come here at once. A session that leaves meanwhile is forgotten by whoever comes second.
+func (s *session) watchExpiry() {
+	for {
+		known := s.verified.Load()
+		s.at(pointEnding)
+		s.server.expiries.watch(s, known.NotAfter)
+		if s.verified.Load() == known {
+			break
+		}
+	}
 	if !s.server.live.has(s) {
 		s.server.expiries.forget(s)
 	}

@@ -75,7 +75,7 @@ func (s *session) judge(next *Snapshot, now time.Time) *relay.End {
 		return &relay.End{Reason: reasonPolicyChanged, Tell: policyChanged()}
 	}
 	s.verified.CompareAndSwap(held, again.verified)
-	s.watchExpiry(again.verified.NotAfter)
+	s.watchExpiry()
 	return nil
 }
 
