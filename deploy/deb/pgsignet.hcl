@@ -2,6 +2,8 @@
 #   pgsignet check
 # reference.hcl beside this file shows every setting with its default; pgsignet.hcl(5) explains them.
 
+runtime_dir = "/run/pgsignet" # where a new version takes over from the old
+
 listener "main" { # where clients connect
   address   = "127.0.0.1:6432" # all addresses: "0.0.0.0:6432"
   cert_file = "pki/server.crt"

@@ -4,30 +4,30 @@ import (
 	"go/ast"
 	"go/token"
 	"path"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
 
-// The README quotes every text as the program has it.
-func TestREADMEQuotesRefusalsAsSent(t *testing.T) {
+// page explains every error by its text.
+const page = "docs/troubleshooting.md"
+
+// The page quotes every text as the program has it.
+func TestTroubleshootingQuotesRefusalsAsSent(t *testing.T) {
 	all := literals(t)
-	sqlstate := regexp.MustCompile(`^[0-9A-Z]{5}$`)
 	rows := 0
-	for _, row := range document(t, "README.md").Rows {
+	for _, row := range document(t, page).Rows {
 		if row.Table != "SQLSTATE" || row.Cells[0] == "SQLSTATE" || strings.HasPrefix(row.Cells[0], "---") {
 			continue
 		}
 		rows++
 		if code := row.Cells[0]; sqlstate.MatchString(code) && !slices.Contains(all, code) {
-			t.Errorf("README.md:%d: no SQLSTATE %s in the sources", row.Line, code)
+			t.Errorf("docs/troubleshooting.md:%d: no SQLSTATE %s in the sources", row.Line, code)
 		}
-		for _, cell := range row.Cells[1:3] {
+		for _, cell := range row.Cells[1 : len(row.Cells)-1] {
 			for _, m := range inlineCode.FindAllStringSubmatch(cell, -1) {
 				if !quoted(all, m[1]) {
-					t.Errorf("README.md:%d: the program says nothing like %q", row.Line, m[1])
+					t.Errorf("docs/troubleshooting.md:%d: the program says nothing like %q", row.Line, m[1])
 				}
 			}
 		}
@@ -37,22 +37,27 @@ func TestREADMEQuotesRefusalsAsSent(t *testing.T) {
 	}
 }
 
-// quoted says whether a literal has the text, if the text is a word: is the text.
+// quoted says whether a literal has the text, if the text is a word: is the text. … stands for what a
+// verb of fmt fills in.
 func quoted(all []string, text string) bool {
+	text = strings.Trim(text, "…' ")
 	return slices.ContainsFunc(all, func(s string) bool {
-		filled := strings.NewReplacer("%d", "63").Replace(s)
-		return s == text || (strings.Contains(text, " ") || strings.Contains(text, "-")) && strings.Contains(filled, text)
+		if s == text {
+			return true
+		}
+		filled := verb.ReplaceAllString(strings.NewReplacer("%d", "63").Replace(s), "…")
+		return strings.ContainsAny(text, " -") && (strings.Contains(filled, text) || strings.Contains(verb.ReplaceAllString(s, "…"), text))
 	})
 }
 
 // Every reason for which a certificate is refused has its row, with the text that goes with it.
-func TestREADMEHasEveryCertificateReason(t *testing.T) {
+func TestTroubleshootingHasEveryCertificateReason(t *testing.T) {
 	texts := trustTexts(t)
 	if len(texts) < 20 {
 		t.Fatalf("found %d reasons in broker/trust, too few to be true", len(texts))
 	}
 	rows := map[string]string{} // text cells by reason
-	for _, row := range document(t, "README.md").Rows {
+	for _, row := range document(t, page).Rows {
 		if row.Table == "SQLSTATE" && len(row.Cells) > 2 {
 			for _, m := range inlineCode.FindAllStringSubmatch(row.Cells[2], -1) {
 				rows[m[1]] += row.Cells[1]
@@ -61,33 +66,56 @@ func TestREADMEHasEveryCertificateReason(t *testing.T) {
 	}
 	for reason, text := range texts {
 		if reason != "internal" && !strings.Contains(rows[reason], "`"+text+"`") {
-			t.Errorf("reason %s: README.md has %q, the client reads %q", reason, rows[reason], text)
+			t.Errorf("reason %s: docs/troubleshooting.md has %q, the client reads %q", reason, rows[reason], text)
 		}
 	}
 }
 
-// Every text that these files have for clients is in the README: sentences, that is, without a full
-// stop, which hints have, and without a verb of fmt, which the log's have.
-func TestREADMEHasEveryText(t *testing.T) {
+// Every text and every SQLSTATE that the program can send is on the page, the SQLSTATE in a table.
+func TestTroubleshootingHasEveryText(t *testing.T) {
+	all, err := PublicTexts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 120 {
+		t.Fatalf("found %d texts, too few to be true", len(all))
+	}
+	codes := sqlstates(t)
+	quotes, rows := "", ""
+	for _, row := range document(t, page).Rows {
+		rows += strings.Join(row.Cells, " ") + "\n"
+	}
+	for _, code := range document(t, page).Code {
+		quotes += code.Text + "\n"
+	}
+	for _, p := range all {
+		words := strings.Trim(p.Text, ` '":`)
+		if strings.Contains(words, " ") && !strings.Contains(quotes, words) {
+			t.Errorf("%s lacks %q (%s of %s)", page, words, p.Code, p.File)
+		}
+		code := p.Code
+		if named, ok := codes[code]; ok {
+			code = named
+		}
+		if sqlstate.MatchString(code) && code != "00000" && !strings.Contains(rows, code) {
+			t.Errorf("%s lacks SQLSTATE %s: %q of %s", page, code, p.Text, p.File)
+		}
+	}
+}
+
+// sqlstates are pgwire's, by the names of its constants.
+func sqlstates(t *testing.T) map[string]string {
+	t.Helper()
 	files, err := Sources()
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme := ""
-	for _, row := range document(t, "README.md").Rows {
-		readme += strings.Join(row.Cells, " ")
+	codes := map[string]string{}
+	eachValue(files["pgwire/sqlstate.go"], func(v *ast.ValueSpec) { codes[v.Names[0].Name] = text(v.Values[0]) })
+	if codes["AdminShutdown"] != "57P01" {
+		t.Fatalf("pgwire/sqlstate.go: %v", codes)
 	}
-	for _, name := range []string{"broker/refusal.go", "broker/settings.go", "broker/pool/errors.go", "broker/upstream/errors.go", "policy/denied.go"} {
-		if files[name] == nil {
-			t.Errorf("no file %s; where are its texts now?", name)
-			continue
-		}
-		for _, s := range Literals(files[name]) {
-			if strings.Count(s, " ") >= 2 && !strings.HasSuffix(s, ".") && !strings.ContainsAny(s, "%(") && !strings.Contains(readme, s) {
-				t.Errorf("README.md lacks %q of %s", s, name)
-			}
-		}
-	}
+	return codes
 }
 
 // trustTexts are the public texts of broker/trust by reason: the constants of type Reason and the
@@ -134,14 +162,4 @@ func eachValue(f *ast.File, visit func(*ast.ValueSpec)) {
 			visit(spec.(*ast.ValueSpec))
 		}
 	}
-}
-
-// text is a string literal's value, "" for anything else.
-func text(e ast.Expr) string {
-	lit, ok := e.(*ast.BasicLit)
-	if !ok {
-		return ""
-	}
-	s, _ := strconv.Unquote(lit.Value) // "" for a number
-	return s
 }
