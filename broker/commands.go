@@ -43,6 +43,12 @@ func (o *operator) Do(ctx context.Context, c admin.Command) (admin.Done, error) 
 	return done, err
 }
 
+// Denied records that a command was refused for want of the right.
+func (o *operator) Denied(c admin.Command) {
+	err := consoleError(pgwire.InsufficientPrivilege, "admin access needed")
+	o.server.recordBestEffort(o.action(c, "", &err))
+}
+
 // action is the record of a command, with its outcome unless that is still to come.
 func (o *operator) action(c admin.Command, phase audit.Phase, outcome *error) *audit.Record {
 	r := o.record

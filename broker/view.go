@@ -49,6 +49,7 @@ func (s *Server) state() *admin.State {
 	v.state.Totals, v.state.Averages = s.statistics(v.catalog, v.live, v.stats, v.now)
 	v.certs()
 	v.maps()
+	v.trust()
 	v.memory()
 	return &v.state
 }
@@ -330,6 +331,24 @@ func describeRule(r *policy.Rule) admin.Map {
 	return admin.Map{
 		Kind: r.Kind.String(), Name: r.Name, Source: fmt.Sprintf("%s:%d", filepath.Base(r.File), r.Line),
 		Match: strings.Join(match, ", "), Roles: strings.Join(roles, ","), Databases: strings.Join(r.Databases, ","),
+	}
+}
+
+// trust lists what each listener shows and believes, in the listeners' order.
+func (v *viewer) trust() {
+	for _, d := range v.server.doors {
+		s := v.snap.Trust[d.name]
+		for _, c := range s.Certificates() {
+			v.state.Trust = append(v.state.Trust, admin.Trust{
+				Listener: d.name, Kind: c.Role, Subject: c.Subject, SHA256: c.SHA256, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+			})
+		}
+		for _, c := range s.CRLs() {
+			v.state.Trust = append(v.state.Trust, admin.Trust{
+				Listener: d.name, Kind: "crl", Subject: c.Issuer, Number: c.Number, NotBefore: c.ThisUpdate, NotAfter: c.NextUpdate,
+				Entries: c.Entries, File: c.File, Unusable: c.Unusable,
+			})
+		}
 	}
 }
 

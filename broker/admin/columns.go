@@ -106,6 +106,7 @@ var shows = map[string][]pgwire.Column{
 		"isssssssssssssisssissqqq"),
 	"certs": columns("cert_sha256 cert_serial cert_issuer cert_subject spiffe cert_not_after revocation locked sessions refused last_seen", "ssssssssiqs"),
 	"maps":  columns("position kind name source match roles databases sessions granted refused last_used", "issssssiqqs"),
+	"trust": columns("listener kind subject sha256 number not_before not_after entries status file", "sssssssiss"),
 	"locks": columns("kind value issuer reason locked_by locked_at expires_at", "s"),
 }
 

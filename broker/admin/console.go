@@ -28,6 +28,8 @@ type Broker interface {
 	State() *State
 	// Do runs a command that changes something, when it is recorded. It may block until ctx ends.
 	Do(ctx context.Context, c Command) (Done, error)
+	// Denied records a command that the administrator has no right to.
+	Denied(c Command)
 }
 
 // Done is the outcome of a command.
@@ -217,6 +219,7 @@ func (c *Console) notice(text string) {
 func (c *Console) run(ctx context.Context, cmd Command) ([]row, string, error) {
 	rights := c.Rights()
 	if rights != Operator && (rights != Viewer || !cmd.harmless()) {
+		c.Broker.Denied(cmd)
 		return nil, "", &pgwire.Error{Severity: pgwire.Err, Code: pgwire.InsufficientPrivilege, Message: "admin access needed", Slug: "not_operator"}
 	}
 	switch {
@@ -280,7 +283,7 @@ func (c *Console) set(name string) error {
 // help is SHOW HELP.
 const help = `Console usage: SHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION|STATE|LISTS|MEM|
 SHOW SOCKETS|ACTIVE_SOCKETS|STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS|PEERS|PEER_POOLS|DNS_HOSTS|DNS_ZONES|
-SHOW SESSIONS|CERTS|MAPS|LOCKS|
+SHOW SESSIONS|CERTS|MAPS|LOCKS|TRUST|
 PAUSE [db]|RESUME [db]|RECONNECT [db]|KILL [db]|WAIT_CLOSE [db]|DISABLE db|ENABLE db|KILL_CLIENT id|
 KILL SESSION 'sid'|KILL CERT target|LOCK CERT target [FOR 'interval'] [REASON 'text']|UNLOCK CERT target|
 RELOAD|SHUTDOWN [WAIT_FOR_SERVERS or WAIT_FOR_CLIENTS]|

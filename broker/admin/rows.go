@@ -147,6 +147,8 @@ func (s *State) rows(show string) []row {
 		return s.maps()
 	case "locks":
 		return s.locks()
+	case "trust":
+		return s.trust()
 	}
 	return nil // peers, peer_pools, dns_hosts, dns_zones: we have none
 }
@@ -349,6 +351,32 @@ func (s *State) maps() []row {
 		})
 	}
 	return rows
+}
+
+func (s *State) trust() []row {
+	var rows []row
+	for _, t := range s.Trust {
+		rows = append(rows, row{
+			t.Listener, t.Kind, t.Subject, null(t.SHA256), null(t.Number), stamp(t.NotBefore), stamp(t.NotAfter),
+			t.Entries, t.status(s.Now), null(t.File),
+		})
+	}
+	return rows
+}
+
+// status is what keeps it from counting at now, or "ok".
+func (t *Trust) status(now time.Time) string {
+	switch {
+	case t.Unusable != "":
+		return t.Unusable
+	case now.Before(t.NotBefore):
+		return "not yet valid"
+	case now.After(t.NotAfter) && t.Kind == "crl":
+		return "overdue"
+	case now.After(t.NotAfter):
+		return "expired"
+	}
+	return "ok"
 }
 
 func (s *State) locks() []row {

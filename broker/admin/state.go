@@ -16,6 +16,7 @@ type State struct {
 	Certs     []Cert
 	Maps      []Map
 	Locks     []Lock
+	Trust     []Trust
 	Settings  []Setting
 	Memory    []Memory
 	Paused    bool // everything is
@@ -120,6 +121,17 @@ type Lock struct {
 	By         string    `json:"by"`
 	At         time.Time `json:"at"`
 	Until      time.Time `json:"until,omitzero"` // zero: for good
+}
+
+// Trust is what a listener shows or believes: a certificate or a revocation list.
+type Trust struct {
+	Listener, Kind      string // kind: server, client_ca, spiffe:DOMAIN, crl
+	Subject             string // of a list its issuer
+	SHA256, Number      string // of a certificate; of a list
+	NotBefore, NotAfter time.Time
+	Entries             int    // of a list
+	File                string // of a list
+	Unusable            string // why a list never counts
 }
 
 // Setting is one line of SHOW CONFIG.

@@ -107,6 +107,7 @@ func TestConsoleColumns(t *testing.T) {
 		{"SESSIONS", "id sid state pin role database map cert_subject cert_issuer cert_serial cert_sha256 cert_not_after spiffe addr port tls app pool_mode server_pid connect_time request_time statements bytes_in bytes_out", "isssssssssssssisssissqqq"},
 		{"CERTS", "cert_sha256 cert_serial cert_issuer cert_subject spiffe cert_not_after revocation locked sessions refused last_seen", "ssssssssiqs"},
 		{"MAPS", "position kind name source match roles databases sessions granted refused last_used", "issssssiqqs"},
+		{"TRUST", "listener kind subject sha256 number not_before not_after entries status file", "sssssssiss"},
 		{"LOCKS", "kind value issuer reason locked_by locked_at expires_at", "sssssss"},
 	} {
 		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeDescribeExec} {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ import (
 // T92: a lock refuses new logins, ends live sessions, and outlives a restart.
 func TestT92Lock(t *testing.T) {
 	w := Shared(t)
-	alice := w.Client("alice")
+	alice := w.issue(t, w.Clients, pki.Shape{CN: "alice", SPIFFE: "spiffe://example.org/alice"})
 	twin, err := pki.NewRoot(pki.Shape{RawSubject: w.Clients.X509.RawSubject})
 	if err != nil {
 		t.Fatal(err)
@@ -32,6 +33,8 @@ func TestT92Lock(t *testing.T) {
 		cas          string
 	}{
 		{name: "sha256", target: "SHA256 '" + alice.SHA256() + "'", spares: w.issue(t, w.Clients, pki.Shape{CN: "alice"})},
+		{name: "spki", target: "SPKI '" + spkiSHA256(alice) + "'", spares: w.issue(t, w.Clients, pki.Shape{CN: "alice"})},
+		{name: "spiffe", target: "SPIFFE 'spiffe://example.org/alice'", spares: w.issue(t, w.Clients, pki.Shape{CN: "alice", SPIFFE: "spiffe://example.org/alice2"})},
 		{name: "dn", target: "DN 'CN=alice'", spares: w.Client("bob")},
 		{name: "serial", target: fmt.Sprintf("SERIAL '00:%X' ISSUER '%s'", serial, w.Clients.X509.Subject), cas: both, spares: other},
 	} {
@@ -97,6 +100,10 @@ func TestT92Lock(t *testing.T) {
 			again.Connect(t, alice, "alice", "orders")
 		})
 	}
+}
+
+func spkiSHA256(leaf *pki.Leaf) string {
+	return fmt.Sprintf("%x", sha256.Sum256(leaf.X509.RawSubjectPublicKeyInfo))
 }
 
 // The socket: its commands are an operator's, recorded with the uid; the command line uses it.
