@@ -27,7 +27,7 @@ listener "main" {
   ocsp_staple       = true            # staple our own certificate's status when its issuer offers OCSP
   max_clients       = 10000
   handshake_timeout = "10s"           # from accept to a complete start-up packet
-  max_handshakes    = 64              # under way at once; more wait their turn
+  max_handshakes    = 64              # computed at once, by all processors but one; more wait
   half_open         = 1000            # connections not yet logged in
   login_backoff     = "0s"            # longest pause before a refusal; doubles per refusal and address; "0s" is off
   write_timeout     = "1m"            # a client that does not read what it asked for
