@@ -34,6 +34,8 @@ deb: build ## Build bin/pgsignet_VERSION_ARCH.deb: program, units, manual pages,
 
 # The packages that wait most begin first, so that none of them is left alone at the end.
 LONGEST := ./testenv/e2e ./testenv/compat ./testenv/docs
+# A program with the race detector sleeps a second when it exits, and the tests start hundreds.
+test: export GORACE = atexit_sleep_ms=20
 test: testenv drivers ## Run every test against a real PostgreSQL: with -race, then figures and random cases without
 	$(GO) test -race -timeout 14m $(LONGEST) ./...
 	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL)' ./...
