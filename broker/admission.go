@@ -142,7 +142,7 @@ func (s *session) openRecord(server *relay.Server, fresh bool) *audit.Record {
 			Name: g.Upstream, Addr: server.Addr, Conn: server.ID, PID: server.PID, Reused: !fresh,
 			CertSerial: server.CertSerial, CertNotAfter: server.CertNotAfter,
 		},
-		Setup: &s.setup,
+		Setup: new(s.setup), // a copy: a reload decides again while the record is written
 	}
 }
 

@@ -87,7 +87,7 @@ func (s *session) consoleRecord() *audit.Record {
 			Role: d.grant.Role, Database: d.grant.Database, Admin: d.grant.Admin, Level: audit.LevelSession,
 			Expires: d.verified.NotAfter,
 		},
-		Setup: &s.setup,
+		Setup: new(s.setup),
 	}
 }
 
