@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,16 +39,70 @@ func (s *Server) Apply(next *Snapshot) (ended int, err error) {
 	return s.decideAgain(next, time.Now()), nil
 }
 
-// decideAgain ends the sessions that next withdraws something from.
-func (s *Server) decideAgain(next *Snapshot, now time.Time) (ended int) {
+// ApplyTrust is Apply for a snapshot that differs by what one listener trusts. What is on each chain of
+// its live sessions is looked at once, and a session is decided again only if its chain fares
+// otherwise than before: a revocation costs by the chains and by whom it ends, not by who is live (T64).
+func (s *Server) ApplyTrust(listener string, newest *trust.Snapshot) (ended int, err error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	now := s.snapshot.Load()
+	if newest == nil || now.Trust[listener] == nil {
+		return 0, fmt.Errorf("listener %q has no certificates", listener)
+	}
+	if now.Trust[listener] == newest {
+		return 0, nil // a reload has done so
+	}
+	next := *now
+	next.Trust = maps.Clone(now.Trust)
+	next.Trust[listener] = newest
+	if err := next.CheckSeparation(); err != nil {
+		return 0, err
+	}
+	s.snapshot.Store(&next)
+	s.snapshotReplaced()
+	return s.decideChains(listener, &next, time.Now()), nil
+}
+
+// decideChains is decideAgain when the trust of one listener is all that has changed.
+func (s *Server) decideChains(listener string, next *Snapshot, now time.Time) (ended int) {
+	unaffected := make(map[trust.Standing]bool)
 	for _, c := range s.live.all() {
-		if end := c.judge(next, now); end != nil && c.end(*end) {
+		held := c.verified.Load()
+		if held == nil || c.door.name != listener {
+			continue // not verified yet: it will see next itself
+		}
+		standing := held.Standing()
+		same, known := unaffected[standing]
+		if !known {
+			same = next.Trust[listener].Unaffected(held, now)
+			unaffected[standing] = same
+		}
+		if !same && s.endWithdrawn(c, next, now) {
 			ended++
-			s.log.Info("session ended", zap.Stringer("sid", c.id),
-				zap.String("reason", string(end.Reason)), zap.String("cause", end.Tell.Message))
 		}
 	}
 	return ended
+}
+
+// decideAgain ends the sessions that next withdraws something from.
+func (s *Server) decideAgain(next *Snapshot, now time.Time) (ended int) {
+	for _, c := range s.live.all() {
+		if s.endWithdrawn(c, next, now) {
+			ended++
+		}
+	}
+	return ended
+}
+
+// endWithdrawn ends a session that next withdraws something from, and says whether it did.
+func (s *Server) endWithdrawn(c *session, next *Snapshot, now time.Time) bool {
+	end := c.judge(next, now)
+	if end == nil || !c.end(*end) {
+		return false
+	}
+	s.log.Info("session ended", zap.Stringer("sid", c.id),
+		zap.String("reason", string(end.Reason)), zap.String("cause", end.Tell.Message))
+	return true
 }
 
 // judge decides the session again under next: nil when it may go on. A session without a decision is

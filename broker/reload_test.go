@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/policy"
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
@@ -210,14 +211,18 @@ func many(tb testing.TB, l *lab, n int) []*pki.Leaf {
 	return leaves
 }
 
-// TestRevokedAmongManyLiveSessions: of 5 000 sessions exactly those of the revoked certificate end, in
+// TestT64RevokedAmongManyLiveSessions: of 5 000 sessions exactly those of the revoked certificate end, in
 // less than ten times the 2 s of T65, from the file to the last end.
-func TestRevokedAmongManyLiveSessions(t *testing.T) {
+func TestT64RevokedAmongManyLiveSessions(t *testing.T) {
 	l := newLab(t, 2, nil, everybody)
 	leaves := many(t, l, liveSessionsCount)
 	began := time.Now()
 	l.revoke(t, leaves[7])
-	ended, err := l.server.Apply(l.snapshot(l.server.Snapshot(), everybody))
+	newest, err := trust.Load(l.trust, time.Now(), l.server.Snapshot().Trust["main"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := l.server.ApplyTrust("main", newest)
 	took := time.Since(began)
 	if err != nil || ended != liveSessionsCount/len(leaves) {
 		t.Errorf("%d ended, %v; want %d", ended, err, liveSessionsCount/len(leaves))
@@ -226,11 +231,62 @@ func TestRevokedAmongManyLiveSessions(t *testing.T) {
 		if v := c.verified.Load(); c.isEnded() != slices.Equal(v.Leaf.Raw, leaves[7].DER) {
 			t.Fatalf("session of %s ended: %v", v.Leaf.Subject, c.isEnded())
 		}
+		if end := c.judge(l.server.Snapshot(), time.Now()); (end != nil) != c.isEnded() {
+			t.Fatalf("the chain alone says ended %v, the whole decision %v", c.isEnded(), end)
+		}
 	}
 	t.Logf("%d of %d sessions ended, decided and told in %v", ended, liveSessionsCount, took)
 	if took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
+}
+
+// TestT64AnAnchorComes: a CA that is added gives chains that were built without it another look, and ends
+// nobody; one that goes ends its own.
+func TestT64AnAnchorComes(t *testing.T) {
+	l := newLab(t, 4, nil, everybody)
+	other := l.Root(pki.Shape{CN: "Other"})
+	both := append(slices.Clone(l.trust.ClientCA), l.WriteCA(other, "other"))
+	apply := func(files []string, want int) {
+		t.Helper()
+		l.trust.ClientCA = files
+		newest, err := trust.Load(l.trust, time.Now(), l.server.Snapshot().Trust["main"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ended, err := l.server.ApplyTrust("main", newest); err != nil || ended != want {
+			t.Errorf("%d ended, %v; want %d", ended, err, want)
+		}
+	}
+	stays := l.login(l.Client("alice"))
+	apply(both, 0)
+	goes := l.login(l.Issue(other, pki.Shape{CN: "bob"}))
+	apply(both[:1], 1)
+	if typ, body := read(goes, "ZE"); typ != 'E' || !bytes.Contains(body, []byte("57P01")) {
+		t.Errorf("bob reads %c %q", typ, body)
+	}
+	stays.Write([]byte("Q\x00\x00\x00\x0dselect 1\x00"))
+	if typ, body := read(stays, "ZE"); typ != 'Z' {
+		t.Errorf("alice reads %c %q", typ, body)
+	}
+}
+
+// BenchmarkApplyTrust is a changed CRL that concerns nobody under 5 000 live sessions of 50 certificates.
+func BenchmarkApplyTrust(b *testing.B) {
+	l := newLab(b, 2, nil, everybody)
+	many(b, l, liveSessionsCount)
+	for b.Loop() {
+		b.StopTimer()
+		newest, err := trust.Load(l.trust, time.Now(), l.server.Snapshot().Trust["main"])
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if ended, err := l.server.ApplyTrust("main", newest); err != nil || ended != 0 {
+			b.Fatal(ended, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/liveSessionsCount, "ns/session")
 }
 
 // BenchmarkApply is one reload under 5 000 live sessions.

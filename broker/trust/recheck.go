@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,26 @@ func (s *Snapshot) Recheck(v *Verified, now time.Time) (next *Verified, err erro
 		}
 	}
 	return s.readmit(v, e, set, in)
+}
+
+// Standing is what Recheck starts from and what it may change: of equal Standings it finds the same.
+type Standing struct {
+	entry      *entry
+	anchors    string
+	notAfter   time.Time
+	revocation string
+}
+
+// Standing is how v stands under the snapshot that has judged it last.
+func (v *Verified) Standing() Standing {
+	return Standing{v.entry, strings.Join(v.Anchors, " "), v.NotAfter, v.Revocation}
+}
+
+// Unaffected says that Recheck finds v, and every other of its Standing, as it was: what has changed
+// since concerns other certificates (T64).
+func (s *Snapshot) Unaffected(v *Verified, now time.Time) bool {
+	next, err := s.Recheck(v, now)
+	return err == nil && next.Standing() == v.Standing()
 }
 
 // rebuild makes the chains under new anchors, at now or, for a certificate that has expired since,

@@ -22,20 +22,6 @@ type Verified struct {
 	at    time.Time // of the login
 }
 
-// Fingerprints are the SHA-256, lower hex, of every certificate of every accepted chain, each once:
-// what live sessions are indexed by (T64).
-func (v *Verified) Fingerprints() []string {
-	var out []string
-	for _, certs := range v.Chains {
-		for _, c := range certs {
-			if id := fingerprintOf(c).String(); !slices.Contains(out, id) {
-				out = append(out, id)
-			}
-		}
-	}
-	return out
-}
-
 // login is the input of one verification.
 type login struct {
 	peer   []*x509.Certificate

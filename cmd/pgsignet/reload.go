@@ -143,7 +143,7 @@ func (r *reloader) trustChanged(c trustChange) {
 	record.Result = "ok"
 	err := c.Err
 	if err == nil {
-		record.Ended, err = r.applyTrust(c.listener)
+		record.Ended, err = r.server.ApplyTrust(c.listener, r.trust.watchers[c.listener].Current()) // the newest
 	}
 	switch {
 	case c.Waiting:
@@ -159,21 +159,6 @@ func (r *reloader) trustChanged(c trustChange) {
 	r.server.NoteReload(c.listener, err)
 	r.record(audit.TrustReload, record)
 	r.warn(c.listener, c.Notices)
-}
-
-// applyTrust puts the newest trust of a listener in force, unless a reload has done so.
-func (r *reloader) applyTrust(listener string) (ended int, err error) {
-	now, newest := r.server.Snapshot(), r.trust.watchers[listener].Current()
-	if now.Trust[listener] == newest {
-		return 0, nil
-	}
-	next := *now
-	next.Trust = maps.Clone(now.Trust)
-	next.Trust[listener] = newest
-	if err := next.CheckSeparation(); err != nil {
-		return 0, err
-	}
-	return r.server.Apply(&next)
 }
 
 // warn logs what an operator should know of the certificates in force.
