@@ -42,7 +42,7 @@ func (s *Session) settled(server *Server) {
 	for i := range s.pending {
 		s.apply(server, &s.pending[i], &back)
 	}
-	s.pending = s.pending[:0]
+	s.pending, s.committed = s.pending[:0], 0
 	if server.recheck { // session mode: what has changed along with a RESET was taken back by it
 		back.names = append(back.names, server.changed...)
 	}
@@ -112,8 +112,8 @@ func (s *Session) reported(server *Server, back *takenBack) {
 // not known: the connection is reset before anybody else gets it.
 func (s *Session) undone(server *Server) {
 	server.unpins = 0
-	if len(s.pending) > 0 {
-		s.pending, server.dirty = s.pending[:0], true
+	if len(s.pending) > s.committed {
+		s.pending, server.dirty = s.pending[:s.committed], true
 	}
 }
 
@@ -123,6 +123,8 @@ func (s *Session) tagged(server *Server, tag string) {
 	switch tag {
 	case "ROLLBACK":
 		s.undone(server)
+	case "COMMIT": // in a batch that may yet fail
+		s.committed = len(s.pending)
 	case "RESET", "DISCARD ALL":
 		if s.cfg.Mode == SessionMode {
 			server.recheck, server.tokenOf, server.suspect = true, nil, true

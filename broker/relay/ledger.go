@@ -62,20 +62,22 @@ var errUnexpected = errors.New("reply does not fit the request it answers")
 //
 // The zero value is a connection that has just become ready for queries, but for tx.
 type ledger struct {
-	fifo  ring
-	seq   uint64
-	mine  uint64 // seq of the last token whose reply is the client's
-	tx    byte   // transaction state of the last ReadyForQuery: I, T or E
-	open  bool   // extended messages were sent since the last Sync or Query
-	skip  bool   // the server discards messages until Sync
-	copy  copyState
-	ends  []uint64 // seq at each CopyDone and CopyFail sent ahead of its CopyInResponse: Syncs up to it were sent before
-	cut   bool     // CopyDone or CopyFail was sent since the CopyInResponse
-	maybe int      // Syncs that CopyIn may have eaten
-	doubt doubt    // whether an aborted COPY ate a Sync is unknown (W57)
-	loose bool     // some of the Syncs at the head of the queue may have been answered already
-	owed  int      // ReadyForQuery that come besides those of the queue if it ate none
+	fifo   ring
+	seq    uint64
+	mine   uint64 // seq of the last token whose reply is the client's
+	tx     byte   // transaction state of the last ReadyForQuery: I, T or E
+	open   bool   // extended messages were sent since the last Sync or Query
+	skip   bool   // the server discards messages until Sync
+	copy   copyState
+	ends   []uint64 // seq at each CopyDone and CopyFail sent ahead of its CopyInResponse: Syncs up to it were sent before
+	sealed bool     // CopyDone or CopyFail was sent since the CopyInResponse
+	maybe  int      // Syncs that CopyIn may have eaten
+	doubt  doubt    // whether an aborted COPY ate a Sync is unknown (W57)
+	loose  bool     // some of the Syncs at the head of the queue may have been answered already
+	owed   int      // ReadyForQuery that come besides those of the queue if it ate none
 
+	syncAt  uint64  // seq of the last Sync
+	cut     uint64  // seq of the last token that an error has cancelled
 	dropped []*note // what an error has cancelled, for the owner to undo, oldest first
 }
 
@@ -115,8 +117,8 @@ func (l *ledger) sent(typ, sub byte, from origin, n *note) {
 		l.extended(k, from, n)
 	case pgwire.MsgCopyDone, pgwire.MsgCopyFail:
 		switch {
-		case (l.copy == copyIn || l.copy == copyBoth) && !l.cut:
-			l.cut = true
+		case (l.copy == copyIn || l.copy == copyBoth) && !l.sealed:
+			l.sealed = true
 		case !l.fifo.empty():
 			l.ends = append(l.ends, l.seq)
 		}
@@ -139,12 +141,13 @@ func (l *ledger) extended(k kind, from origin, n *note) {
 // until the COPY ends (W57).
 func (l *ledger) sync(from origin, n *note) {
 	l.open = false
-	if l.copy == copyIn && !l.cut {
+	if l.copy == copyIn && !l.sealed {
 		l.maybe++
 		return
 	}
 	l.skip, l.doubt = false, certain
 	l.push(kindSync, from, n)
+	l.syncAt = l.seq
 }
 
 func (l *ledger) push(k kind, from origin, n *note) {
@@ -241,9 +244,9 @@ func (l *ledger) copyBegins(typ byte, head token) {
 	}
 	l.copy = copyIn
 	limit := l.seq
-	l.cut = false
-	for len(l.ends) > 0 && !l.cut {
-		if l.cut = l.ends[0] >= head.seq; l.cut {
+	l.sealed = false
+	for len(l.ends) > 0 && !l.sealed {
+		if l.sealed = l.ends[0] >= head.seq; l.sealed {
 			limit = l.ends[0]
 		}
 		l.ends = l.ends[1:]
@@ -256,7 +259,7 @@ func (l *ledger) commandEnds(typ byte) {
 	if typ != 'C' || l.copy == copyNone {
 		return
 	}
-	l.copy, l.maybe, l.cut = copyNone, 0, false
+	l.copy, l.maybe, l.sealed = copyNone, 0, false
 }
 
 // failed applies an ErrorResponse: a Query, FunctionCall or Sync is still owed its ReadyForQuery;
@@ -266,7 +269,7 @@ func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 	if eaten {
 		l.loose, l.owed = true, l.maybe
 	}
-	l.copy, l.cut, l.maybe = copyNone, false, 0
+	l.copy, l.sealed, l.maybe = copyNone, false, 0
 	if !ok {
 		return token{}, false, nil // an error that nobody asked for: the server is about to leave
 	}
@@ -293,7 +296,8 @@ func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 
 // drop cancels the oldest request: it gets no reply.
 func (l *ledger) drop() {
-	if t, _ := l.fifo.head(); t.note != nil {
+	t, _ := l.fifo.head()
+	if l.cut = t.seq; t.note != nil {
 		l.dropped = append(l.dropped, t.note)
 	}
 	l.fifo.pop()
@@ -345,8 +349,15 @@ func (l *ledger) owesReady() bool {
 
 // willAnswer says whether a ReadyForQuery comes without more being sent.
 func (l *ledger) willAnswer() bool {
-	waits := (l.copy == copyIn || l.copy == copyBoth) && !l.cut
+	waits := (l.copy == copyIn || l.copy == copyBoth) && !l.sealed
 	return l.doubt == certain && !waits && l.owesReady()
+}
+
+// unsure says whether the request at that place may yet be cancelled by an error that leaves what is
+// sent now as it is: it is not answered, and a Sync stands between.
+func (l *ledger) unsure(at uint64) bool {
+	head, ok := l.fifo.head()
+	return ok && head.seq <= at && at <= l.syncAt
 }
 
 // busy says whether the server is, or may be, working for the client.

@@ -118,6 +118,7 @@ func (s *Session) replay(server *Server) {
 		return
 	}
 	clear(s.portals) // none outlives its transaction
+	s.unnamed.settle()
 	s.giveBack(server)
 	sql := server.replaySQL(s)
 	server.suspect = false

@@ -55,49 +55,27 @@ func (n *note) undo(server *Server) {
 				n.session.cfg.Statements.put(known.st)
 			}
 		}
-	case n.action == noAction:
-		n.unnamedBack() // a Query that was skipped
-	case n.action == bound:
+	case n.action == noAction, n.action == bound:
 	case n.action == closed && n.removed:
-		server.prepared.spoil(n.st) // still there
+		server.prepared.undone(n.st, false, server.ledger.cut)
 	case n.action == closed || n.action == deallocated:
 		if n.st != nil && n.name != "" {
-			if _, taken := n.session.names[n.name]; !taken {
+			if _, taken := n.session.names[n.name]; taken {
+				n.session.cfg.Statements.put(n.st)
+			} else {
 				n.session.names[n.name] = named{st: n.st, ready: true}
 				n.session.texts += len(n.st.tail)
 			}
 		}
-	case n.st == nil || n.action == duplicate:
-	case n.st.name == "":
-		server.prepared.unnamed = nil
-		switch {
-		case n.action != preparing:
-		case n.at > 0:
-			n.unnamedBack()
-		case n.session.unnamed == n.st:
-			n.session.unnamed = nil
-		}
+	case n.st == nil, n.action == duplicate, n.st.name == "":
 	default:
 		if n.added {
-			server.prepared.remove(n.st)
+			server.prepared.undone(n.st, n.failed, server.ledger.cut)
 		}
 		if known, ok := n.session.names[n.name]; ok && known.st == n.st && (n.action == preparing || n.action == standIn) {
 			n.session.drop(n.name)
 			n.session.cfg.Statements.put(n.st)
 		}
-	}
-}
-
-// unnamedBack gives the client the unnamed statement that it had, unless later requests have replaced
-// it, too. One that was tried and failed has taken it away.
-func (n *note) unnamedBack() {
-	s := n.session
-	if n.at == 0 || s.unnamedAt != n.at {
-		return
-	}
-	s.unnamedAt--
-	if s.unnamed = nil; !n.failed {
-		s.unnamed = n.prev
 	}
 }
 
@@ -121,11 +99,14 @@ func (n *note) abandoned(c *Statements) {
 // the server's (W35), or the broker's refusal.
 func (n *note) translate(body []byte) []byte {
 	switch n.action {
-	case duplicate, bound:
+	case duplicate:
+		changed := bytes.ReplaceAll(body, []byte(`"`+takenName+`"`), []byte(`"`+n.name+`"`))
+		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
+	case bound:
 		changed := bytes.ReplaceAll(body, []byte(`"`+n.st.name+`"`), []byte(`"`+n.name+`"`))
 		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
 	case deallocated:
-		changed := bytes.ReplaceAll(body, []byte(n.st.name), []byte(n.name))
+		changed := bytes.ReplaceAll(body, []byte(takenName), []byte(n.name))
 		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
 	case refused:
 		return pgwire.AppendError(nil, n.refusal)

@@ -244,6 +244,7 @@ func (s *Session) refuseOnServer(server *Server, typ byte, e *pgwire.Error) erro
 	n := &note{action: refused, session: s, refusal: e}
 	if typ == pgwire.MsgQuery || typ == pgwire.MsgFunctionCall {
 		server.ledger.sent(pgwire.MsgQuery, 0, fromClient, n)
+		s.ousted(server, nil)
 		s.box.put(pgwire.AppendQuery(s.box.room(), "refused by pgsignet"))
 		return nil
 	}

@@ -133,7 +133,15 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 	if typ == pgwire.MsgErrorResponse && head.note != nil {
 		head.note.failed = true
 	}
-	s.undoDropped()
+	if typ == pgwire.MsgErrorResponse && head.seq > 0 && !head.ownsReady() {
+		s.prepared.unnamed = unknown
+		if s.undoDropped(); s.session != nil {
+			s.session.unnamed.failed(head.seq, s.ledger.cut)
+		}
+	}
+	if typ == pgwire.MsgParseComplete && head.note != nil && head.note.added {
+		s.prepared.confirm(head.note.st, head.seq)
+	}
 	if head.origin == fromBroker {
 		return s.ownReply(typ, status, body, head, done)
 	}

@@ -32,9 +32,7 @@ type note struct {
 	unpins sqllex.Flags // pins that it ends
 	order  uint64       // its place among the statements of the connection
 	change *change
-	prev   *statement // the unnamed statement that it has replaced
-	at     uint64     // session.unnamedAt since then; 0: it has not
-	rebase []string   // reported parameters that a replay takes back to their defaults
+	rebase []string // reported parameters that a replay takes back to their defaults
 
 	refusal *pgwire.Error // action refused: what the client reads
 

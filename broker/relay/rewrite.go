@@ -48,18 +48,18 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 	if s.unsettled(server, name) {
 		return errMustWait
 	}
+	_, used := s.names[string(name)]
 	switch {
+	case used:
+		return s.parseAgain(server, string(name), tail, total)
 	case len(msg) < total, len(name) > 0 && s.texts+len(tail) > maxTexts:
 		return s.parseHuge(server, msg, string(name))
 	case len(name) == 0:
 		return s.parseUnnamed(server, msg, tail)
 	}
-	if old, ok := s.names[string(name)]; ok {
-		return s.parseAgain(server, string(name), old.st, tail)
-	}
 	st := s.cfg.Statements.get(tail)
 	n := &note{action: preparing, session: s, name: string(name), st: st}
-	if server.prepared.has(st, s.print()) && !s.mayHaveFailed(server) {
+	if server.prepared.has(st, s.print(), server.ledger.syncAt) && !s.mayHaveFailed(server) {
 		n.action = standIn
 		server.ledger.sent(pgwire.MsgClose, 0, fromClient, n)
 		s.box.put(pgwire.AppendClose(s.box.room(), 'S', server.unusedName()))
@@ -69,7 +69,7 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 		server.ledger.sent(pgwire.MsgParse, 0, fromClient, n)
 		s.counters.serverParses.Add(1)
 		s.box.put(st.appendParse(s.box.room()))
-		server.prepared.add(st, s.print())
+		server.prepared.add(st, s.print(), server.ledger.seq)
 	}
 	s.names[n.name] = named{st: st}
 	s.texts += len(st.tail)
@@ -114,6 +114,21 @@ func (s *Session) unsettled(server *Server, name []byte) bool {
 	return server.ledger.willAnswer()
 }
 
+// unsettledUse is unsettled for what is to be bound or described: the name of a statement, and the one
+// that it deallocates.
+func (s *Session) unsettledUse(server *Server, name []byte) bool {
+	if s.unsettled(server, name) {
+		return true
+	}
+	st := s.unnamed.now
+	if len(name) > 0 {
+		st = s.names[string(name)].st
+	} else if s.unnamed.unsure(&server.ledger) && server.ledger.willAnswer() {
+		return true
+	}
+	return st != nil && st.effects.Has(sqllex.Deallocate) && s.unsettled(server, []byte(st.effects.Name))
+}
+
 // drop takes a name away.
 func (s *Session) drop(name string) {
 	s.texts -= len(s.names[name].st.tail)
@@ -147,75 +162,69 @@ func (s *Session) closeOnServer(server *Server, st *statement) {
 // parseHuge relays a Parse that is too long to be looked at. Its name means the same on the server
 // as to the client, and so the connection stays with the client (W44).
 func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
-	if name != "" {
-		if _, ok := s.names[name]; !ok {
-			st := &statement{name: name}
-			s.names[name] = named{st: st}
-			server.prepared.add(st, s.print())
-		}
-	}
-	s.unnamed, server.prepared.unnamed = nil, nil
 	if !server.mayPin(pinHuge) {
 		return errTooManyPins(pgwire.Fatal)
 	}
 	server.pin(pinHuge)
-	return s.pass(server, msg)
+	st := &statement{name: name}
+	if err := s.pass(server, msg); err != nil {
+		return err
+	}
+	if name == "" {
+		s.ousted(server, st)
+	} else {
+		s.names[name] = named{st: st}
+		server.prepared.add(st, s.print(), server.ledger.seq)
+	}
+	return nil
 }
 
 // parseUnnamed relays a Parse of the unnamed statement and remembers it (W38).
 func (s *Session) parseUnnamed(server *Server, msg, tail []byte) error {
 	st := newStatement("", tail)
-	if name := st.effects.Name; st.effects.Has(sqllex.Deallocate) && st.effects.Statements == 1 {
-		if old, ok := s.names[name]; ok {
-			return s.parseDeallocate(server, name, old.st)
-		}
-	}
-	n := &note{action: preparing, session: s, st: st, prev: s.unnamed}
-	s.unnamedAt++
-	n.at = s.unnamedAt
-	s.unnamed, server.prepared.unnamed = st, st
-	server.ledger.sent(pgwire.MsgParse, 0, fromClient, n)
+	server.ledger.sent(pgwire.MsgParse, 0, fromClient, nil)
+	s.ousted(server, st)
 	s.counters.serverParses.Add(1)
 	s.box.add(msg)
 	return nil
 }
 
-// parseDeallocate relays a Parse of DEALLOCATE for a name of the client's as one for the server's.
-func (s *Session) parseDeallocate(server *Server, name string, old *statement) error {
-	s.ensure(server, old)
-	st := newStatement("", append([]byte("DEALLOCATE "+old.name), 0, 0, 0))
-	st.deallocates, st.target = name, old
-	s.unnamed, server.prepared.unnamed = st, st
-	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: preparing, session: s, st: st})
-	s.counters.serverParses.Add(1)
-	s.box.put(st.appendParse(s.box.room()))
-	return nil
+// ousted notes that the request sent last makes st the unnamed statement; nil: it takes it away.
+func (s *Session) ousted(server *Server, st *statement) {
+	s.unnamed.set(st, &server.ledger)
+	server.prepared.unnamed, server.prepared.unnamedAt = st, server.ledger.seq
 }
 
 // parseAgain relays a Parse under a name that the client uses already, so that the server refuses
-// it (W35).
-func (s *Session) parseAgain(server *Server, name string, old *statement, tail []byte) error {
-	s.ensure(server, old)
-	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: duplicate, session: s, name: name, st: old})
-	s.box.put(appendNamed(s.box.room(), pgwire.MsgParse, "", old.name, tail))
+// it, for what is wrong with its text or state first (W35). tail is what is there of its text; total
+// the length of the whole message.
+func (s *Session) parseAgain(server *Server, name string, tail []byte, total int) error {
+	s.take(server, &note{action: replayed, session: s})
+	server.ledger.sent(pgwire.MsgParse, 0, fromClient, &note{action: duplicate, session: s, name: name})
+	out := appendUint32(append(s.box.room(), pgwire.MsgParse), uint32(total-1-len(name)+len(takenName)))
+	out = append(append(out, takenName...), 0)
+	s.box.put(append(out, tail...))
 	return nil
 }
 
 // ensure has the server prepare a statement that it does not hold (W36).
 func (s *Session) ensure(server *Server, st *statement) {
+	if st.tail == "" {
+		return // without a text it is where it was prepared, or nowhere
+	}
 	if st.name == "" {
-		if server.prepared.unnamed != st {
+		if server.prepared.unnamed != st || server.ledger.unsure(server.prepared.unnamedAt) {
 			s.replayParse(server, st)
-			server.prepared.unnamed = st
+			server.prepared.unnamed, server.prepared.unnamedAt = st, server.ledger.seq
 		}
 		return
 	}
-	if st.tail == "" || server.prepared.has(st, s.print()) {
-		return // without a text it is where it was prepared, or nowhere
+	if server.prepared.has(st, s.print(), server.ledger.syncAt) {
+		return
 	}
 	s.makeRoom(server, st)
 	s.replayParse(server, st)
-	server.prepared.add(st, s.print())
+	server.prepared.add(st, s.print(), server.ledger.seq)
 }
 
 func (s *Session) replayParse(server *Server, st *statement) {
@@ -228,31 +237,31 @@ func (s *Session) replayParse(server *Server, st *statement) {
 // bind relays a Bind; msg holds at least its two names, unless it is malformed.
 func (s *Session) bind(server *Server, msg []byte, total int) error {
 	body := msg[headerSize:]
-	portal := indexNUL(body)
-	if portal < 0 {
+	cut := indexNUL(body)
+	if cut < 0 {
 		return s.pass(server, msg)
 	}
-	rest := body[portal+1:]
+	rest := body[cut+1:]
 	end := indexNUL(rest)
 	if end < 0 {
 		return s.pass(server, msg)
 	}
-	if s.unsettled(server, rest[:end]) {
+	if s.unsettledUse(server, rest[:end]) {
 		return errMustWait
 	}
-	delete(s.portals, string(body[:portal]))
-	st, n := s.lookup(server, rest[:end])
+	delete(s.portals, string(body[:cut]))
+	st, name, n := s.lookup(server, rest[:end])
 	if st == nil {
 		return s.pass(server, msg)
 	}
-	if flags := s.leaves(&st.effects, st.text); flags != 0 || st.target != nil {
+	if flags := s.leaves(&st.effects, st.text); flags != 0 {
 		if refusal := s.hold(server, &st.effects, flags); refusal != nil {
 			return s.refuseOnServer(server, pgwire.MsgBind, refusal)
 		}
 		if s.portals == nil {
-			s.portals = make(map[string]*statement)
+			s.portals = make(map[string]portal)
 		}
-		s.portals[string(body[:portal])] = st
+		s.portals[string(body[:cut])] = portal{st: st, deallocates: name}
 	}
 	server.ledger.sent(pgwire.MsgBind, 0, fromClient, n)
 	if st.name == string(rest[:end]) {
@@ -261,42 +270,48 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 	}
 	out := append(s.box.room(), pgwire.MsgBind)
 	out = appendUint32(out, uint32(total-1-end+len(st.name)))
-	out = append(out, body[:portal+1]...)
+	out = append(out, body[:cut+1]...)
 	out = append(out, st.name...)
 	s.box.put(append(out, rest[end:]...))
 	return nil
 }
 
-// lookup finds the statement that a client's name means and has the server hold it. Nil means that
-// the client has no such statement: the name goes to the server as it is, which knows none either.
-// The note, if any, is for the request that is to use the name.
-func (s *Session) lookup(server *Server, name []byte) (*statement, *note) {
+// lookup finds the statement that a client's name means and has the server hold it, or, when it
+// deallocates one of the client's names, what is to run instead, with that name. Nil means that the
+// client has no such statement: the name goes to the server as it is, which knows none either. The
+// note, if any, is for the request that is to use the name.
+func (s *Session) lookup(server *Server, name []byte) (st *statement, deallocates string, n *note) {
 	if len(name) == 0 {
-		if s.unnamed == nil {
+		if st = s.unnamed.now; st == nil {
 			s.dropUnnamed(server)
-			return nil, nil
+			return nil, "", nil
 		}
-		s.ensure(server, s.unnamed)
-		return s.unnamed, nil
+	} else {
+		known, ok := s.names[string(name)]
+		if !ok {
+			return nil, "", nil
+		}
+		if st = known.st; !known.ready {
+			n = &note{action: bound, session: s, name: string(name), st: st}
+		}
 	}
-	known, ok := s.names[string(name)]
-	if !ok {
-		return nil, nil
+	if deallocates = s.deallocated(st); deallocates != "" {
+		st = s.cfg.Statements.deallocate
+		if n != nil {
+			n.st = st
+		}
 	}
-	s.ensure(server, known.st)
-	if known.ready {
-		return known.st, nil
-	}
-	return known.st, &note{action: bound, session: s, name: string(name), st: known.st}
+	s.ensure(server, st)
+	return st, deallocates, n
 }
 
 // dropUnnamed takes away an unnamed statement that is not the client's.
 func (s *Session) dropUnnamed(server *Server) {
-	if server.prepared.unnamed == nil {
+	if server.prepared.unnamed == nil && !server.ledger.unsure(server.prepared.unnamedAt) {
 		return
 	}
-	server.prepared.unnamed = nil
 	server.ledger.sent(pgwire.MsgClose, 0, fromBroker, nil)
+	server.prepared.unnamed, server.prepared.unnamedAt = nil, server.ledger.seq
 	s.box.put(pgwire.AppendClose(s.box.room(), 'S', ""))
 }
 
@@ -307,10 +322,10 @@ func (s *Session) describe(server *Server, msg []byte) error {
 	if end < 1 || body[0] != 'S' {
 		return s.pass(server, msg)
 	}
-	if s.unsettled(server, body[1:end]) {
+	if s.unsettledUse(server, body[1:end]) {
 		return errMustWait
 	}
-	st, n := s.lookup(server, body[1:end])
+	st, _, n := s.lookup(server, body[1:end])
 	server.ledger.sent(pgwire.MsgDescribe, 'S', fromClient, n)
 	if st == nil || st.name == string(body[1:end]) {
 		s.box.add(msg)
@@ -337,9 +352,10 @@ func (s *Session) closeName(server *Server, msg []byte) error {
 	}
 	name := string(body[1:end])
 	if name == "" {
-		s.unnamed, server.prepared.unnamed = nil, nil
-		s.unnamedAt++
-		return s.pass(server, msg)
+		server.ledger.sent(pgwire.MsgClose, 'S', fromClient, nil)
+		s.ousted(server, nil)
+		s.box.add(msg)
+		return nil
 	}
 	n := &note{action: closed, session: s, name: name}
 	if old, ok := s.names[name]; ok {
@@ -359,23 +375,24 @@ func (s *Session) closeName(server *Server, msg []byte) error {
 // execute relays an Execute; msg is whole. What its statement leaves counts from here on.
 func (s *Session) execute(server *Server, msg []byte) error {
 	body := msg[headerSize:]
-	var st *statement
+	var p portal
 	if end := indexNUL(body); end >= 0 {
-		st = s.portals[string(body[:end])]
+		p = s.portals[string(body[:end])]
 	}
-	if st == nil {
+	if p.st == nil {
 		return s.pass(server, msg)
 	}
-	if st.effects.Has(sqllex.DeallocateAll|sqllex.DiscardAll) && s.anyUnsettled(server) {
+	if p.deallocates != "" && s.unsettled(server, []byte(p.deallocates)) ||
+		p.st.effects.Has(sqllex.DeallocateAll|sqllex.DiscardAll) && s.anyUnsettled(server) {
 		return errMustWait
 	}
-	s.barrier = s.barrier || st.effects.Setting == "client_encoding" // how the next text reads
+	s.barrier = s.barrier || p.st.effects.Setting == "client_encoding" // how the next text reads
 	var n *note
-	if st.target != nil {
-		n = s.deallocate(server, st.deallocates, st.target)
+	if p.deallocates != "" {
+		n = s.executeDeallocate(server, p.deallocates)
 	} else {
 		var refusal *pgwire.Error
-		if n, refusal = s.affect(server, &st.effects, st.text); refusal != nil {
+		if n, refusal = s.affect(server, &p.st.effects, p.st.text); refusal != nil {
 			return s.refuseOnServer(server, pgwire.MsgExecute, refusal)
 		}
 	}
@@ -387,19 +404,6 @@ func (s *Session) execute(server *Server, msg []byte) error {
 // anyUnsettled is unsettled for all names.
 func (s *Session) anyUnsettled(server *Server) bool {
 	return (s.namingAll > 0 || len(s.naming) > 0) && server.ledger.willAnswer()
-}
-
-// deallocate drops a name whose DEALLOCATE is about to be sent, if it still means that statement.
-func (s *Session) deallocate(server *Server, name string, st *statement) *note {
-	if old, ok := s.names[name]; !ok || old.st != st {
-		return nil
-	}
-	s.ensure(server, st)
-	s.drop(name)
-	server.prepared.spoil(st)
-	n := &note{action: deallocated, session: s, name: name, st: st}
-	s.counts(n)
-	return n
 }
 
 // functionCall relays a FunctionCall; msg holds the function's number, unless it is malformed.
@@ -417,7 +421,6 @@ func (s *Session) functionCall(server *Server, msg []byte) error {
 // query relays a simple Query.
 func (s *Session) query(server *Server, msg []byte, total int) error {
 	if len(msg) < total {
-		s.unnamed, server.prepared.unnamed = nil, nil
 		return s.queryHuge(server, msg)
 	}
 	text := string(bytes.TrimSuffix(msg[headerSize:], []byte{0}))
@@ -428,11 +431,9 @@ func (s *Session) query(server *Server, msg []byte, total int) error {
 	if refusal := s.forbid(server, &effects, s.lone(server, &effects), func() string { return text }); refusal != nil {
 		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)
 	}
-	prev := s.unnamed
-	s.unnamed, server.prepared.unnamed = nil, nil
 	if effects.Has(sqllex.Deallocate) && effects.Statements == 1 {
-		if old, ok := s.names[effects.Name]; ok {
-			return s.queryDeallocate(server, effects.Name, old.st)
+		if _, ok := s.names[effects.Name]; ok {
+			return s.queryDeallocate(server, effects.Name)
 		}
 	}
 	n, refusal := s.affect(server, &effects, func() string { return text })
@@ -440,18 +441,15 @@ func (s *Session) query(server *Server, msg []byte, total int) error {
 		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)
 	}
 	lifts := s.cfg.Profile.readOnly && effects.Has(resets)
-	if n == nil && (lifts || prev != nil) {
+	if n == nil && lifts {
 		n = &note{session: s}
 	}
 	if n != nil {
 		n.lifts = lifts
 	}
-	if prev != nil {
-		s.unnamedAt++
-		n.prev, n.at = prev, s.unnamedAt
-	}
 	s.barrier = s.barrier || effects.Setting == "client_encoding" // how the next text reads
 	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, n)
+	s.ousted(server, nil)
 	s.box.add(msg)
 	if lifts {
 		s.readOnlyAgain(server)
@@ -469,13 +467,7 @@ func (s *Session) queryHuge(server *Server, msg []byte) error {
 		return errTooManyPins(pgwire.Fatal)
 	}
 	server.pin(pinHuge)
-	return s.pass(server, msg)
-}
-
-// queryDeallocate relays DEALLOCATE of a name of the client's as one of the server's (W41).
-func (s *Session) queryDeallocate(server *Server, name string, old *statement) error {
-	s.ensure(server, old)
-	server.ledger.sent(pgwire.MsgQuery, 0, fromClient, s.deallocate(server, name, old))
-	s.box.put(pgwire.AppendQuery(s.box.room(), "DEALLOCATE "+old.name))
-	return nil
+	err := s.pass(server, msg)
+	s.ousted(server, nil)
+	return err
 }

@@ -92,15 +92,15 @@ type Session struct {
 	told         agreement             // of seen: the client knows the server's parameters
 	toldWanted   unique.Handle[string] // wanted as of told
 	static       *settingSet
-	printed      *string               // see print; nil: to be made
-	names        map[string]named      // prepared statements
-	naming       map[string]int        // requests under way that change what a name means
-	namingAll    int                   // the same, for all names
-	texts        int                   // bytes of statements that names hold
-	unnamed      *statement            // nil: the client has none
-	unnamedAt    uint64                // counts its changes, less those that were undone
-	portals      map[string]*statement // portals of statements that leave something when executed
-	pending      []change              // of settings, in the transaction under way
+	printed      *string          // see print; nil: to be made
+	names        map[string]named // prepared statements
+	naming       map[string]int   // requests under way that change what a name means
+	namingAll    int              // the same, for all names
+	texts        int              // bytes of statements that names hold
+	unnamed      unnamedLog
+	portals      map[string]portal // portals of statements that leave something when executed
+	committed    int               // how many of pending a COMMIT has confirmed
+	pending      []change          // of settings, in the transaction under way
 
 	mu      sync.Mutex              // guards server and waiting; never held over I/O
 	server  *Server                 // the last that was leased; it may have been released
@@ -348,7 +348,7 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 	case pgwire.MsgCommandComplete:
 		switch {
 		case len(body) == 0:
-		case body[0] == 'R', body[0] == 'D':
+		case body[0] == 'R', body[0] == 'D', body[0] == 'C' && s.cfg.Mode == TransactionMode:
 			s.tagged(server, replyTag(body))
 		case body[0] == 'A':
 			server.altered(replyTag(body))

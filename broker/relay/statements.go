@@ -15,7 +15,8 @@ import (
 // text once. A statement's name on servers is the broker's own: it is never used for another text,
 // and holds a random part, so that no client can guess it (W33, W44). Safe for concurrent use.
 type Statements struct {
-	prefix string
+	prefix     string
+	deallocate *statement // what stands in for every DEALLOCATE of a client's name
 
 	mu     sync.Mutex
 	last   uint64
@@ -26,7 +27,12 @@ type Statements struct {
 func NewStatements() *Statements {
 	var nonce [6]byte
 	rand.Read(nonce[:])
-	return &Statements{prefix: "_pgsignet_" + hex.EncodeToString(nonce[:]) + "_", byTail: make(map[string]*statement)}
+	prefix := "_pgsignet_" + hex.EncodeToString(nonce[:]) + "_"
+	return &Statements{
+		prefix:     prefix,
+		deallocate: newStatement(prefix+"deallocate", []byte(deallocateTaken+"\x00\x00\x00")),
+		byTail:     make(map[string]*statement),
+	}
 }
 
 // statement is one text with its parameter types.
@@ -35,10 +41,6 @@ type statement struct {
 	tail    string // the body of Parse behind the name: text, NUL, parameter types
 	effects sqllex.Effects
 	refs    int // clients' names for it; guarded by Statements.mu
-
-	// For DEALLOCATE of a client's name, which the server knows as target's.
-	deallocates string
-	target      *statement
 }
 
 // text is the statement's SQL.
@@ -106,23 +108,31 @@ type prepared struct {
 	limit int
 	clock uint64
 	known map[*statement]*onServer
-	// unnamed is the unnamed statement that the server holds, if it is known.
-	unnamed *statement
+	// unnamed is the unnamed statement that the server holds: nil is none, unknown any or none.
+	unnamed   *statement
+	unnamedAt uint64 // place in the server's ledger of the last request that concerned it
 }
+
+// unknown is an unnamed statement of which it is not known whose it is, or whether there is any: an
+// error has cut off the requests that would have told.
+var unknown = &statement{}
 
 // onServer is a statement on one server.
 type onServer struct {
 	used  uint64 // clock of the last use
+	at    uint64 // place in the server's ledger of the last request that concerned it
+	ready bool   // the server has confirmed it
 	print string // settings under which the server has read it: see Session.print
-	stale bool   // its plan cannot be used any more: close it before it is prepared again (W43)
+	stale bool   // whether it is there is not known, or its plan is of no use: close it first (W43)
 }
 
 // has says whether the statement can be bound as it is by a session with those settings, and marks
 // it used. What a text means depends on settings at the time it is prepared: on search_path, and for
-// its constants on DateStyle and the like.
-func (p *prepared) has(st *statement, print string) bool {
+// its constants on DateStyle and the like. One whose Parse is not confirmed is there only for its own
+// batch, which begins behind the Sync at that place: an earlier one may yet fail.
+func (p *prepared) has(st *statement, print string, sync uint64) bool {
 	on := p.known[st]
-	if on == nil || on.stale || on.print != print {
+	if on == nil || on.stale || on.print != print || !on.ready && on.at <= sync {
 		return false
 	}
 	p.clock++
@@ -130,24 +140,37 @@ func (p *prepared) has(st *statement, print string) bool {
 	return true
 }
 
-// add notes a statement that is being prepared.
-func (p *prepared) add(st *statement, print string) {
+// add notes a statement that has just been sent at that place.
+func (p *prepared) add(st *statement, print string, at uint64) {
 	if p.known == nil {
 		p.known = make(map[*statement]*onServer)
 	}
 	p.clock++
-	p.known[st] = &onServer{used: p.clock, print: print}
+	p.known[st] = &onServer{used: p.clock, print: print, at: at}
 }
 
-// remove forgets a statement that is not, or no longer, on the server.
+// confirm notes that the server has prepared the statement, unless later requests concern it.
+func (p *prepared) confirm(st *statement, at uint64) {
+	if on := p.known[st]; on != nil && on.at <= at {
+		on.ready = true
+	}
+}
+
+// remove forgets a statement that is being closed.
 func (p *prepared) remove(st *statement) { delete(p.known, st) }
 
-// spoil notes a statement that is on the server but must be closed before it is used again.
-func (p *prepared) spoil(st *statement) {
-	if p.known == nil {
-		p.known = make(map[*statement]*onServer)
+// undone notes that a request which concerned the statement has not been carried out, nor any up to
+// that place: whether the server holds it is not known, unless the request was a Parse that failed.
+func (p *prepared) undone(st *statement, failed bool, cut uint64) {
+	on := p.known[st]
+	switch {
+	case on != nil && on.at > cut:
+	case failed:
+		delete(p.known, st)
+	default:
+		p.add(st, "", 0)
+		p.known[st].stale, p.known[st].used = true, 0
 	}
-	p.known[st] = &onServer{stale: true}
 }
 
 // spoilAll notes that all statements may be about to go.
@@ -157,7 +180,7 @@ func (p *prepared) spoilAll() {
 			on.stale, on.used = true, 0
 		}
 	}
-	p.unnamed = nil
+	p.unnamed = unknown
 }
 
 func (p *prepared) clear() {
