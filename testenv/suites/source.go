@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -115,8 +116,11 @@ func sourceStanzas(text string) string {
 	return typesField.ReplaceAllString(text, "$1 deb-src")
 }
 
+// run keeps what a make above us has put into the environment from a make below: PostgreSQL's builds
+// its generated headers at MAKELEVEL 0 alone.
 func run(cmd *exec.Cmd, out io.Writer) error {
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
 	}

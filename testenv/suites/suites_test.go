@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,9 +77,12 @@ func TestPGX(t *testing.T) {
 	compareLists(t, "pgx", pgxServer, pgx.Run)
 }
 
+// prepareOnce builds the kit for the first test that wants it; the others wait.
+var prepareOnce = sync.OnceValues(func() (*Kit, error) { return Prepare(context.Background(), os.Stderr) })
+
 func prepare(t *testing.T) *Kit {
 	t.Helper()
-	kit, err := Prepare(t.Context(), os.Stderr)
+	kit, err := prepareOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
