@@ -263,3 +263,17 @@ func TestCertLimits(t *testing.T) {
 		{"64 KiB extension", pki.Shape{Ext: []pki.Extension{pki.StringExtension(oidTeam, 0, string(make([]byte, 64<<10)))}}, no(CertLimits)},
 	})
 }
+
+// TestA52DuplicateExtension: crypto/x509 does not parse such a certificate, so that the handshake ends
+// before it comes here; a CA like that is no anchor.
+func TestA52DuplicateExtension(t *testing.T) {
+	f := newFixture(t)
+	twice := []pki.Extension{pki.KeyUsage(pki.DigitalSignature), pki.KeyUsage(pki.KeyCertSign)}
+	if leaf := f.Issue(f.Clients, pki.Shape{CN: "alice", Ext: twice}); leaf.X509 != nil {
+		t.Error("a certificate with an extension twice was parsed")
+	}
+	f.cfg.ClientCA = []string{f.WriteCA(f.Root(pki.Shape{CN: "Twice", Ext: twice}), "twice")}
+	if _, err := Load(f.cfg, time.Now(), nil); err == nil {
+		t.Error("a CA with an extension twice was loaded")
+	}
+}

@@ -170,3 +170,16 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+// A93, T7: where PostgreSQL and RE2 capture differently, the line is left out and says why.
+func TestA93DifferentCaptures(t *testing.T) {
+	for _, pattern := range []string{`/^(a|al)(l|li)?ice$`, `/^(a|al)lice$`, `/^x(l|li)?(.*)$`, `/^(x*|y)z$`} {
+		got, err := files{"etc/pg_ident.conf": "m " + pattern + " \\1\nm good bob\n"}.imported("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(got.HCL); !strings.Contains(text, "LEFT OUT") || !strings.Contains(text, "(T7") || !strings.Contains(text, pattern) || !strings.Contains(text, `"bob"`) {
+			t.Errorf("%s becomes\n%s", pattern, text)
+		}
+	}
+}
