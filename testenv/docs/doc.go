@@ -9,6 +9,7 @@
 //	```hcl                   part of one; rule blocks alone are loaded beside README's configuration
 //	```sh                    commands; those that begin with pgsignet or make must exist
 //	```sh run                also run by a test, as they stand
+//	```conf write NAME       written under that name for the commands below it
 //	```conf pg_hba.conf      read by a real PostgreSQL, and so is pg_ident.conf; a number behind
 //	```conf pg_ident.conf 16 it is the oldest version that understands the lines
 //	```conf postgresql.conf  settings that exist
