@@ -83,55 +83,6 @@ func show(t *testing.T, c *pgx.Conn, what string, options ...any) []map[string]a
 	return list
 }
 
-// The columns are PgBouncer 1.25.2's, in order, with its types: i int4, q int8, s text, N numeric.
-func TestConsoleColumns(t *testing.T) {
-	b := Shared(t).startConsole(t, Options{})
-	c := b.Console(t)
-	b.Connect(t, b.World.Client("alice"), "alice", "orders")
-	const peer = "type user database replication state addr port local_addr local_port connect_time request_time wait wait_us close_needed ptr link remote_pid tls application_name prepared_statements id"
-	oids := map[uint32]byte{23: 'i', 20: 'q', 25: 's', 1700: 'N'}
-	for _, tt := range []struct{ what, columns, types string }{
-		{"CLIENTS", peer, "ssssssisissiiississii"},
-		{"SERVERS", peer, "ssssssisissiiississii"},
-		{"SOCKETS", peer + " recv_pos pkt_pos pkt_remain send_pos send_remain pkt_avail send_avail", "ssssssisissiiississiiiiiiiii"},
-		{"POOLS", "database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode load_balance_hosts", "ssiiiiiiiiiiiiiss"},
-		{"DATABASES", "name host port database force_user pool_size min_pool_size reserve_pool_size server_lifetime pool_mode load_balance_hosts max_connections current_connections max_client_connections current_client_connections paused disabled", "ssissiiiissiiiiii"},
-		{"USERS", "name pool_size reserve_pool_size pool_mode max_user_connections current_connections max_user_client_connections current_client_connections", "ssssiiii"},
-		{"STATS_TOTALS", "database server_assignment_count xact_count query_count bytes_received bytes_sent xact_time query_time wait_time client_parse_count server_parse_count bind_count", "sNNNNNNNNNNN"},
-		{"STATS_AVERAGES", "database server_assignment_count xact_count query_count bytes_received bytes_sent xact_time query_time wait_time avg_client_parse_count avg_server_parse_count avg_bind_count", "sNNNNNNNNNNN"},
-		{"STATS", "database total_server_assignment_count total_xact_count total_query_count total_received total_sent total_xact_time total_query_time total_wait_time total_client_parse_count total_server_parse_count total_bind_count avg_server_assignment_count avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time avg_query_time avg_wait_time avg_client_parse_count avg_server_parse_count avg_bind_count", "sNNNNNNNNNNNNNNNNNNNNNN"},
-		{"TOTALS", "name value", "sN"}, {"LISTS", "list items", "si"}, {"CONFIG", "key value default changeable", "ssss"},
-		{"STATE", "key value", "ss"}, {"VERSION", "version", "s"}, {"MEM", "name size used free memtotal", "siiii"},
-		{"PEERS", "peer_id host port pool_size", "isii"}, {"PEER_POOLS", "peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login", "iiiii"},
-		{"DNS_HOSTS", "hostname ttl addrs", "sqs"}, {"DNS_ZONES", "zonename serial count", "sqi"},
-		{"SESSIONS", "id sid state pin role database map cert_subject cert_issuer cert_serial cert_sha256 cert_not_after spiffe addr port tls app pool_mode server_pid connect_time request_time statements bytes_in bytes_out", "isssssssssssssisssissqqq"},
-		{"CERTS", "cert_sha256 cert_serial cert_issuer cert_subject spiffe cert_not_after revocation locked sessions refused last_seen", "ssssssssiqs"},
-		{"MAPS", "position kind name source match roles databases sessions granted refused last_used", "issssssiqqs"},
-		{"TRUST", "listener kind subject sha256 number not_before not_after entries status file", "sssssssiss"},
-		{"LOCKS", "kind value issuer reason locked_by locked_at expires_at", "sssssss"},
-	} {
-		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeDescribeExec} {
-			rows, err := c.Query(context.Background(), "show "+strings.ToLower(tt.what)+";", mode)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var names, types []string
-			for _, f := range rows.FieldDescriptions() {
-				names, types = append(names, f.Name), append(types, string(oids[f.DataTypeOID]))
-			}
-			if _, err := pgx.CollectRows(rows, pgx.RowToMap); err != nil {
-				t.Errorf("SHOW %s, %v: %v", tt.what, mode, err)
-			}
-			if got := strings.Join(names, " "); got != tt.columns {
-				t.Errorf("SHOW %s, %v: columns\n%s, want\n%s", tt.what, mode, got, tt.columns)
-			}
-			if got := strings.Join(types, ""); got != tt.types {
-				t.Errorf("SHOW %s, %v: types %s, want %s", tt.what, mode, got, tt.types)
-			}
-		}
-	}
-}
-
 // Simple and extended protocol, text and binary, give the same values.
 func TestConsoleValues(t *testing.T) {
 	w := Shared(t)
