@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pgsignet/pgsignet/broker/admin"
+	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/broker/peer"
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -96,15 +97,18 @@ func (s *Server) peerRequest(ctx context.Context, m *peer.Message) *peer.Message
 			return &peer.Message{Do: peer.Unknown}
 		}
 	case peer.Lock:
+		s.recordPeer("LOCK CERT", &k)
 		if err := s.locks.add(k, time.Now()); err != nil {
 			return refusePeer(err)
 		}
 		return &peer.Message{Do: peer.OK, Count: s.endLocked(&k)}
 	case peer.Unlock:
+		s.recordPeer("UNLOCK CERT", &k)
 		if _, err := s.locks.remove(k.Target, time.Now()); err != nil {
 			return refusePeer(err)
 		}
 	case peer.Kill:
+		s.recordPeer("KILL CERT", &k)
 		return &peer.Message{Do: peer.OK, Count: s.killCert(k.Target)}
 	case peer.Reload:
 		if s.cfg.Reload == nil {
@@ -117,6 +121,12 @@ func (s *Server) peerRequest(ctx context.Context, m *peer.Message) *peer.Message
 		return refusePeer(fmt.Errorf("%q is not known", m.Do))
 	}
 	return &peer.Message{Do: peer.OK}
+}
+
+// recordPeer records an action that was taken in another process, which has recorded by whom.
+func (s *Server) recordPeer(verb string, k *admin.Lock) {
+	by := operator{server: s, record: audit.Record{Action: &audit.Action{Via: "peer"}}}
+	s.recordBestEffort(by.action(admin.Command{Verb: verb, Target: k.Target, Reason: k.Reason}, audit.PhaseStart, nil))
 }
 
 func askedByPeer(r *peer.Request) *cancelRequest {

@@ -46,8 +46,11 @@ type Console struct {
 	Conn   net.Conn
 
 	out        []byte
+	broken     error // the client does not read what it asked for
 	statements map[string]prepared
 	portals    map[string]*portal
+	stored     int  // bytes of statements and of the names of portals
+	held       int  // rows of suspended portals
 	skipping   bool // an error in the extended protocol: to the next Sync
 
 	mu     sync.Mutex // guards cancel
@@ -61,8 +64,14 @@ var Parameters = []pgwire.Param{
 	{Name: "standard_conforming_strings", Value: "on"}, {Name: "is_superuser", Value: "on"},
 }
 
-// maxMessage bounds one message of a client, in bytes.
-const maxMessage = 1 << 20
+// What a client may have the console keep: one message, all statements and names of portals together and
+// what is not sent yet, in bytes; the rows of suspended portals together.
+const (
+	maxMessage = 64 << 10
+	maxStored  = 1 << 20
+	maxUnsent  = 64 << 10
+	maxHeld    = 50_000
+)
 
 var errCancelled = &pgwire.Error{Severity: pgwire.Err, Code: pgwire.QueryCanceled, Message: "canceling statement due to user request"}
 
@@ -117,14 +126,21 @@ func (c *Console) read() (typ byte, body []byte, err error) {
 
 // flush sends what has been gathered.
 func (c *Console) flush() error {
-	if len(c.out) == 0 {
-		return nil
+	if c.broken == nil && len(c.out) > 0 {
+		_, c.broken = c.Conn.Write(c.out)
 	}
-	_, err := c.Conn.Write(c.out)
-	if c.out = c.out[:0]; cap(c.out) > 1<<20 {
+	if c.out = c.out[:0]; cap(c.out) > 2*maxUnsent {
 		c.out = nil
 	}
-	return err
+	return c.broken
+}
+
+// bound keeps what is not sent yet small: a client may ask for much without reading.
+func (c *Console) bound() error {
+	if len(c.out) < maxUnsent {
+		return c.broken
+	}
+	return c.flush()
 }
 
 func (c *Console) ready() error {
@@ -137,7 +153,7 @@ func (c *Console) message(ctx context.Context, typ byte, body []byte) error {
 	switch {
 	case typ == pgwire.MsgSync:
 		c.skipping = false
-		clear(c.portals)
+		c.closePortals()
 		return c.ready()
 	case c.skipping:
 		return nil
@@ -152,7 +168,7 @@ func (c *Console) message(ctx context.Context, typ byte, body []byte) error {
 		c.skipping = true
 		return c.flush()
 	}
-	return nil
+	return c.bound()
 }
 
 // simple answers a Query.
@@ -182,6 +198,9 @@ func (c *Console) simple(ctx context.Context, body []byte) {
 			c.rows(rows, cols)
 		}
 		c.out = pgwire.AppendCommandComplete(c.out, tag)
+		if c.bound() != nil {
+			return // as ready will say
+		}
 	}
 }
 
@@ -192,6 +211,9 @@ func (c *Console) rows(rows []row, cols []pgwire.Column) {
 			values[i] = encode(r[i], cols[i])
 		}
 		c.out = pgwire.AppendDataRow(c.out, values)
+		if c.bound() != nil {
+			return
+		}
 	}
 }
 

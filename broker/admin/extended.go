@@ -16,6 +16,7 @@ import (
 type prepared struct {
 	cmd   Command
 	empty bool
+	size  int // bytes of its name and text
 }
 
 // portal is a bound command and, once it has run, its rows.
@@ -81,10 +82,11 @@ func (c *Console) parse(body []byte) error {
 	if _, taken := c.statements[name]; taken && name != "" {
 		return &pgwire.Error{Severity: pgwire.Err, Code: pgwire.DuplicatePreparedStatement, Message: fmt.Sprintf("prepared statement \"%s\" already exists", name)}
 	}
-	if len(c.statements) >= maxNamed {
+	st := prepared{empty: len(list) == 0, size: len(name) + len(sql)}
+	if len(c.statements) >= maxNamed || c.stored+st.size > maxStored {
 		return &pgwire.Error{Severity: pgwire.Err, Code: pgwire.ProgramLimitExceeded, Message: "too many prepared statements"}
 	}
-	st := prepared{empty: len(list) == 0}
+	c.stored += st.size - c.statements[name].size
 	if !st.empty {
 		st.cmd = list[0]
 	}
@@ -145,7 +147,7 @@ func (c *Console) bind(body []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(c.portals) >= maxNamed {
+	if len(c.portals) >= maxNamed || c.stored+len(name) > maxStored {
 		return &pgwire.Error{Severity: pgwire.Err, Code: pgwire.ProgramLimitExceeded, Message: "too many portals"}
 	}
 	p := &portal{prepared: st, cols: slices.Clone(st.cmd.Columns())}
@@ -163,7 +165,8 @@ func (c *Console) bind(body []byte) error {
 			return violation(fmt.Sprintf("unsupported format code: %d", f))
 		}
 	}
-	c.portals[name] = p
+	c.closePortal(name)
+	c.portals[name], c.stored = p, c.stored+len(name)
 	c.out = pgwire.AppendEmpty(c.out, pgwire.MsgBindComplete)
 	return nil
 }
@@ -212,6 +215,7 @@ func (c *Console) execute(ctx context.Context, body []byte) error {
 		c.out = pgwire.AppendEmpty(c.out, pgwire.MsgEmptyQueryResponse)
 		return nil
 	}
+	c.held -= len(p.rows)
 	if !p.ran {
 		if p.rows, p.tag, err = c.run(ctx, p.cmd); err != nil {
 			return err
@@ -222,8 +226,14 @@ func (c *Console) execute(ctx context.Context, body []byte) error {
 	if limit := int(int32(binary.BigEndian.Uint32(rest))); limit > 0 {
 		n = min(n, limit)
 	}
+	if c.held+len(p.rows)-n > maxHeld {
+		p.rows = nil
+		return &pgwire.Error{Severity: pgwire.Err, Code: pgwire.ProgramLimitExceeded, Message: "too many rows in suspended portals"}
+	}
 	c.rows(p.rows[:n], p.cols)
-	if p.rows = p.rows[n:]; len(p.rows) > 0 {
+	p.rows = p.rows[n:]
+	c.held += len(p.rows)
+	if len(p.rows) > 0 {
 		c.out = pgwire.AppendEmpty(c.out, pgwire.MsgPortalSuspended)
 		return nil
 	}
@@ -240,10 +250,25 @@ func (c *Console) close(body []byte) error {
 		return violation("invalid Close message")
 	}
 	if body[0] == 'S' {
+		c.stored -= c.statements[name].size
 		delete(c.statements, name)
 	} else {
-		delete(c.portals, name)
+		c.closePortal(name)
 	}
 	c.out = pgwire.AppendEmpty(c.out, pgwire.MsgCloseComplete)
 	return nil
+}
+
+// closePortal forgets a portal, if there is one of that name.
+func (c *Console) closePortal(name string) {
+	if p := c.portals[name]; p != nil {
+		c.stored, c.held = c.stored-len(name), c.held-len(p.rows)
+		delete(c.portals, name)
+	}
+}
+
+func (c *Console) closePortals() {
+	for name := range c.portals {
+		c.closePortal(name)
+	}
 }

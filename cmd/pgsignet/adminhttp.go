@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -61,7 +63,7 @@ func (h *adminHTTP) serve(server *broker.Server, log *zap.Logger) {
 		return
 	}
 	endpoint := admin.HTTP{Metrics: server.Metrics(), Ready: server.Ready, AnyHost: h.tls != nil}
-	l := h.l
+	l := net.Listener(&fewConns{Listener: h.l})
 	if h.tls != nil {
 		l = tls.NewListener(l, h.tls)
 	}
@@ -74,6 +76,42 @@ func (h *adminHTTP) serve(server *broker.Server, log *zap.Logger) {
 			log.Error("admin endpoint ended", zap.Error(err))
 		}
 	}()
+}
+
+// maxAdminConns is how many connections the endpoint has at once. Anybody on the machine can open some:
+// they shall not use up the descriptors that sessions need.
+const maxAdminConns = 32
+
+// fewConns closes connections beyond maxAdminConns.
+type fewConns struct {
+	net.Listener
+	open atomic.Int32
+}
+
+func (l *fewConns) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) <= maxAdminConns {
+			return &countedConn{Conn: conn, open: &l.open}, nil
+		}
+		l.open.Add(-1)
+		conn.Close()
+	}
+}
+
+// countedConn leaves the count when it is closed.
+type countedConn struct {
+	net.Conn
+	once sync.Once
+	open *atomic.Int32
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
 }
 
 // letGo leaves the socket to a new process.
