@@ -63,14 +63,14 @@ func TestCausesOfRefusal(t *testing.T) {
 	for _, c := range all {
 		head, rule = head+" "+c.name+" |", rule+" --- |"
 	}
-	table, complete, place := head+"\n"+rule+"\n", true, place(t)
+	table, complete := head+"\n"+rule+"\n", true
 	for _, key := range []string{"psql", "libpq18", "pgx", "pgjdbc"} {
 		d := Drivers()[slices.IndexFunc(Drivers(), func(d Driver) bool { return d.Key == key })]
 		ran := false
 		t.Run(key, func(t *testing.T) {
 			table += "| " + d.Name + " |"
 			for _, c := range all {
-				table += " " + showCause(t, place, b, d, w.at(t, c.name, b.Addr, role, c.leaf), c) + " |"
+				table += " " + showCause(t, b, d, w.at(t, c.name, b.Addr, role, c.leaf), c) + " |"
 			}
 			table, ran = table+"\n", true
 		})
@@ -82,9 +82,9 @@ func TestCausesOfRefusal(t *testing.T) {
 }
 
 // showCause runs the driver and holds what it prints, and what the audit says, to the cause.
-func showCause(t *testing.T, p *Place, b *e2e.Broker, d Driver, target *Target, c cause) string {
+func showCause(t *testing.T, b *e2e.Broker, d Driver, target *Target, c cause) string {
 	before := len(b.Records("session.denied", 0))
-	result, err := p.Run(t.Context(), d, target, "COMPAT_REFUSED=1")
+	result, err := place.Run(t.Context(), d, target, "COMPAT_REFUSED=1")
 	if reason, ok := errors.AsType[absent](err); ok {
 		reportAbsent(t, d, reason)
 	}
@@ -106,7 +106,7 @@ func showCause(t *testing.T, p *Place, b *e2e.Broker, d Driver, target *Target, 
 	if got != want {
 		t.Errorf("%s: %s shows %q: %s, want %s of %q", c.name, d.Name, step.Detail, got, want, says)
 	}
-	expectDenial(t, b.Records("session.denied", before+1)[before], reason, d.BrokerOnly)
+	expectDenial(t, b.Records("session.denied", before+1)[before], reason, d.ModernOnly)
 	return got + mark
 }
 

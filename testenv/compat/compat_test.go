@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,6 @@ func required() bool { return os.Getenv("PGSIGNET_COMPAT") == "all" }
 
 // lab is what every driver meets.
 type lab struct {
-	place    *Place
 	targets  []*Target // direct, session, transaction
 	refusals []refusal
 	session  *e2e.Broker
@@ -38,14 +38,14 @@ const (
 	noCertificate = "connection requires a valid client certificate"
 )
 
-func newLab(t *testing.T) *lab {
+func newLab(t *testing.T, version int) *lab {
 	t.Helper()
-	w := newWorld(t, 0, nil)
+	w := newWorld(t, version, nil)
 	session, transaction := w.broker(t, "session"), w.broker(t, "transaction")
 	expired := w.Issue(w.Clients, pki.Shape{CN: role, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 	stranger := w.Issue(w.Root(pki.Shape{CN: "Strangers"}), pki.Shape{CN: role})
 	return &lab{
-		place: place(t), session: session,
+		session: session,
 		targets: []*Target{
 			w.at(t, "direct", w.server.Addr(), role, w.client(role)),
 			w.at(t, "session", session.Addr, role, w.client(role)),
@@ -62,24 +62,39 @@ func newLab(t *testing.T) *lab {
 // TestDrivers takes every driver through its steps: with PostgreSQL directly, which shows that the
 // program is right, then through the broker in both modes. Then it shows certificates that do not get in.
 func TestDrivers(t *testing.T) {
-	l := newLab(t)
-	var rows []Row
-	complete := true
-	for _, d := range Drivers() {
-		row := Row{Driver: d}
-		t.Run(d.Key, func(t *testing.T) { l.run(t, &row) })
-		complete = complete && row.Session != nil
-		rows = append(rows, row)
-	}
-	if complete {
+	rows := newLab(t, 0).runAll(t, Drivers())
+	if !slices.ContainsFunc(rows, func(r Row) bool { return r.Session == nil }) {
 		expectTable(t, Markdown(rows))
 	}
+}
+
+// TestDriversOn18 takes one driver of each family to PostgreSQL 18, which speaks protocol 3.2 and TLS
+// from the first byte itself; PGSIGNET_PG=18 takes all of them there.
+func TestDriversOn18(t *testing.T) {
+	newLab(t, 18).runAll(t, slices.DeleteFunc(Drivers(), func(d Driver) bool {
+		return !slices.Contains([]string{"psycopg3_18", "pgx", "asyncpg", "pgjdbc"}, d.Key)
+	}))
+}
+
+// runAll fills a row for each driver, a few at a time: they wait more than they compute.
+func (l *lab) runAll(t *testing.T, drivers []Driver) []Row {
+	rows := make([]Row, len(drivers))
+	t.Run("drivers", func(t *testing.T) {
+		for i, d := range drivers {
+			rows[i].Driver = d
+			t.Run(d.Key, func(t *testing.T) {
+				t.Parallel()
+				l.run(t, &rows[i])
+			})
+		}
+	})
+	return rows
 }
 
 // run fills the row of one driver, or skips the test when the driver is absent.
 func (l *lab) run(t *testing.T, row *Row) {
 	for _, target := range l.targets {
-		result, err := l.place.Run(t.Context(), row.Driver, target)
+		result, err := place.Run(t.Context(), row.Driver, target)
 		if reason, ok := errors.AsType[absent](err); ok {
 			reportAbsent(t, row.Driver, reason)
 			return
@@ -95,7 +110,7 @@ func (l *lab) run(t *testing.T, row *Row) {
 	for _, r := range l.refusals {
 		row.Refusals = l.refuse(t, row.Driver, r) && row.Refusals
 	}
-	if row.Driver.BrokerOnly {
+	if row.Driver.ModernOnly {
 		l.expectDirectTLS(t)
 	}
 }
@@ -103,7 +118,7 @@ func (l *lab) run(t *testing.T, row *Row) {
 // refuse says whether the driver shows its user why the login failed.
 func (l *lab) refuse(t *testing.T, d Driver, r refusal) bool {
 	t.Helper()
-	result, err := l.place.Run(t.Context(), d, r.target, "COMPAT_REFUSED=1")
+	result, err := place.Run(t.Context(), d, r.target, "COMPAT_REFUSED=1")
 	if err != nil {
 		t.Errorf("%s: %v", r.target.Name, err)
 		return false
@@ -142,6 +157,15 @@ func reportAbsent(t *testing.T, d Driver, reason absent) {
 	}
 	fmt.Fprintln(os.Stderr, line)
 	t.Skip(line)
+}
+
+// skip leaves a test out that a program is missing for, which fails where none may be.
+func skip(t *testing.T, err error) {
+	t.Helper()
+	if required() {
+		t.Fatal(err)
+	}
+	t.Skipf("DID NOT RUN: %v", err)
 }
 
 func expectSteps(t *testing.T, target *Target, result *Result) {

@@ -13,9 +13,9 @@ type Driver struct {
 	Build    func(*Place) ([]string, error)
 	Env      []string
 
-	// BrokerOnly says that Env holds for the broker alone, as with TLS from the first byte, which
-	// PostgreSQL has since version 17.
-	BrokerOnly bool
+	// ModernOnly says that Env holds for the broker and PostgreSQL 18 alone, as with TLS from the first
+	// byte and protocol 3.2.
+	ModernOnly bool
 
 	// Picky says that it sends a certificate only to a server that names the CA which issued it.
 	Picky bool
@@ -49,7 +49,7 @@ func Drivers() []Driver {
 		},
 		{
 			Key: "libpq18", Name: "psql with libpq 18, direct TLS, protocol 3.2", Packages: []string{"postgresql-client-15"},
-			Needs: []string{psqlProgram}, Build: libpq18(script("/bin/sh", "psql.sh")), BrokerOnly: true,
+			Needs: []string{psqlProgram}, Build: libpq18(script("/bin/sh", "psql.sh")), ModernOnly: true,
 			Env: []string{"COMPAT_PSQL=" + psqlProgram, "COMPAT_LIBRARY=libpq 18", "PGSSLNEGOTIATION=direct", "PGMINPROTOCOLVERSION=3.2", "PGMAXPROTOCOLVERSION=3.2"},
 		},
 		{Key: "pgx", Name: "pgx", Picky: true, Build: goProgram("pgx")},
@@ -64,7 +64,7 @@ func Drivers() []Driver {
 		},
 		{
 			Key: "psycopg3_18", Name: "psycopg 3 with libpq 18, direct TLS, protocol 3.2", Packages: []string{"python3-psycopg"},
-			Needs: []string{"/usr/lib/python3/dist-packages/psycopg"}, Build: libpq18(script(python, "psycopg3_driver.py")), BrokerOnly: true,
+			Needs: []string{"/usr/lib/python3/dist-packages/psycopg"}, Build: libpq18(script(python, "psycopg3_driver.py")), ModernOnly: true,
 			Env: []string{"PGSSLNEGOTIATION=direct", "PGMINPROTOCOLVERSION=3.2", "PGMAXPROTOCOLVERSION=3.2"},
 		},
 		{

@@ -12,12 +12,12 @@ import (
 // replicator may open replication connections, at the server and by the broker's map.
 const replicator = "replicator"
 
-func newPublisher(t *testing.T) (*world, *Target) {
+func newPublisher(t *testing.T, version int) (*world, *Target) {
 	t.Helper()
 	if _, err := os.Stat(psqlProgram); err != nil {
-		t.Skipf("DID NOT RUN: %v (Debian package postgresql-client-15)", err)
+		skip(t, fmt.Errorf("%w (Debian package postgresql-client-15)", err))
 	}
-	w := newWorld(t, 15, map[string]string{"wal_level": "logical"})
+	w := newWorld(t, version, map[string]string{"wal_level": "logical"})
 	if err := w.server.CreateRole(t.Context(), replicator, "REPLICATION"); err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func newPublisher(t *testing.T) (*world, *Target) {
 }
 
 func TestBaseBackup(t *testing.T) {
-	_, target := newPublisher(t)
+	_, target := newPublisher(t, 15) // pg_basebackup refuses a server newer than itself
 	dir := filepath.Join(t.TempDir(), "backup")
 	run(t, target, "pg_basebackup", "-D", dir, "-X", "stream", "--checkpoint=fast")
 	run(t, target, "pg_verifybackup", dir)
@@ -33,8 +33,14 @@ func TestBaseBackup(t *testing.T) {
 
 // TestSubscription lets a second server follow a table through the broker: first a copy, then changes.
 func TestSubscription(t *testing.T) {
-	w, target := newPublisher(t)
-	subscriber := pgserver.Start(t, pgserver.Options{Version: 15})
+	for _, version := range []int{15, 18} {
+		t.Run(fmt.Sprintf("PostgreSQL %d", version), func(t *testing.T) { subscribe(t, version) })
+	}
+}
+
+func subscribe(t *testing.T, version int) {
+	w, target := newPublisher(t, version)
+	subscriber := pgserver.Start(t, pgserver.Options{Version: version})
 	const table = "CREATE TABLE followed (id int PRIMARY KEY)"
 	for _, sql := range []string{table, "INSERT INTO followed VALUES (1)", "GRANT SELECT ON followed TO " + replicator, "CREATE PUBLICATION p FOR TABLE followed"} {
 		if err := w.server.ExecIn(t.Context(), role, sql); err != nil {

@@ -21,6 +21,10 @@ type Target struct {
 
 	RootCert, Cert, Key string // PEM; the key is readable by the caller alone
 	P12                 string // certificate and key as PKCS#12, for Java; "" like Cert: no certificate
+
+	// Modern says that it speaks what ModernOnly drivers insist on: TLS from the first byte and protocol
+	// 3.2, as the broker and PostgreSQL 18 do.
+	Modern bool
 }
 
 // P12Password is the password of Target.P12; pgjdbc takes none without one.
@@ -86,8 +90,8 @@ func (p *Place) Run(ctx context.Context, d Driver, t *Target, env ...string) (*R
 	}
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1",
-		"COMPAT_TABLE=compat_" + d.Key, "COMPAT_DIR=" + dir}, t.Env()...)
-	if !d.BrokerOnly || t.Name != "direct" {
+		"COMPAT_TABLE=compat_" + d.Key + "_t", "COMPAT_DIR=" + dir}, t.Env()...)
+	if !d.ModernOnly || t.Modern {
 		cmd.Env = append(cmd.Env, d.Env...)
 	}
 	cmd.Env = append(cmd.Env, env...)

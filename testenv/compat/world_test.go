@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,21 @@ import (
 // role logs in everywhere, with a certificate of that CN; it owns the database of that name.
 const role = "compat"
 
+// chosen is the version of PostgreSQL that drivers and tools meet where the test leaves it open:
+// PGSIGNET_PG=18, else 0, the first that is found.
+func chosen(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("PGSIGNET_PG")
+	if text == "" {
+		return 0
+	}
+	version, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("PGSIGNET_PG: %v", err)
+	}
+	return version
+}
+
 // world is a PostgreSQL that takes the drivers' certificates as well as the broker's.
 type world struct {
 	*e2e.World
@@ -25,6 +41,9 @@ type world struct {
 
 func newWorld(t *testing.T, version int, settings map[string]string) *world {
 	t.Helper()
+	if version == 0 {
+		version = chosen(t)
+	}
 	shared := e2e.Shared(t)
 	tls := shared.ServerTLS(shared.Server())
 	tls.CA = string(shared.Clients.CertPEM()) + string(shared.Broker.CertPEM())
@@ -81,7 +100,8 @@ func (w *world) at(t *testing.T, name, address, user string, leaf *pki.Leaf) *Ta
 	t.Helper()
 	_, port, _ := strings.Cut(address, ":")
 	dir := t.TempDir()
-	target := &Target{Name: name, Host: "localhost", Port: port, User: user, Database: role, P12: filepath.Join(dir, "client.p12")}
+	target := &Target{Name: name, Host: "localhost", Port: port, User: user, Database: role, P12: filepath.Join(dir, "client.p12"),
+		Modern: address != w.server.Addr() || w.server.Major >= 18}
 	var err error
 	if target.RootCert, err = w.Servers.WriteCA(dir, "root"); err != nil {
 		t.Fatal(err)
@@ -105,15 +125,6 @@ func writeP12(t *testing.T, target *Target) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("openssl pkcs12: %v\n%s", err, out)
 	}
-}
-
-func place(t *testing.T) *Place {
-	t.Helper()
-	source, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Place{Source: source, Work: t.TempDir()}
 }
 
 // poll waits for a condition, 20 seconds at most.
