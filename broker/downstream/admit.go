@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/pgsignet/pgsignet/broker/sock"
 	"github.com/pgsignet/pgsignet/pgwire"
 )
 
@@ -46,6 +47,9 @@ type admission struct {
 // no goroutine that outlives it. raw belongs to the result from then on.
 func Admit(ctx context.Context, raw net.Conn, cfg *Config) (*Client, *Cancel, error) {
 	setOptions(raw, cfg.WriteTimeout)
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		raw = sock.New(tcp)
+	}
 	a := &admission{cause: ctx, cfg: cfg, conn: newConn(raw, cfg.WriteTimeout), addr: peerAddr(raw)}
 	return a.run(a.admit)
 }

@@ -14,6 +14,9 @@ func pendingInput(c net.Conn) bool {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = t.NetConn()
 	}
+	if p, ok := c.(interface{ Pending() bool }); ok {
+		return p.Pending()
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return false

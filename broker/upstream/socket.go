@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/sock"
 )
 
 // maxLogin bounds what a server may send before it is ready, in bytes of TLS. PostgreSQL sends about
@@ -25,7 +27,7 @@ var errTooMuch = errors.New("the server sent more than 1 MiB during login")
 
 // socket is a TCP connection that counts what it reads until the login is done.
 type socket struct {
-	*net.TCPConn
+	*sock.Conn
 	left atomic.Int64 // bytes that may still be read
 }
 
@@ -36,7 +38,8 @@ func dialTCP(ctx context.Context, addr string) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{TCPConn: conn.(*net.TCPConn)}
+	tcp := conn.(*net.TCPConn)
+	s := &socket{Conn: sock.New(tcp)}
 	s.left.Store(maxLogin)
 	_ = s.SetNoDelay(true)                     // errors mean that the socket is gone,
 	_ = setUserTimeout(s.TCPConn, userTimeout) // which the next read reports
@@ -47,12 +50,12 @@ func dialTCP(ctx context.Context, addr string) (*socket, error) {
 func (s *socket) Read(b []byte) (int, error) {
 	left := s.left.Load()
 	if left == math.MaxInt64 {
-		return s.TCPConn.Read(b)
+		return s.Conn.Read(b)
 	}
 	if left <= 0 {
 		return 0, errTooMuch
 	}
-	n, err := s.TCPConn.Read(b[:min(int64(len(b)), left)])
+	n, err := s.Conn.Read(b[:min(int64(len(b)), left)])
 	s.left.Add(-int64(n))
 	return n, err
 }

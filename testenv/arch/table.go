@@ -74,15 +74,20 @@ var Table = []Rule{
 		Why:     "a development CA; its tests read what it issued as the broker would",
 	},
 	{
+		Package: "broker/sock",
+		Never:   []string{"pgwire", "crypto/tls"},
+		Why:     "the system calls of TCP sockets, for both edges",
+	},
+	{
 		Package: "broker/downstream",
-		May: []string{"pgwire", "github.com/pires/go-proxyproto", "golang.org/x/sync/semaphore",
+		May: []string{"pgwire", "broker/sock", "github.com/pires/go-proxyproto", "golang.org/x/sync/semaphore",
 			"golang.org/x/sys/unix"},
 		Never: []string{"policy", "broker/pool", "broker/audit", "broker/upstream"},
 		Why:   "the client's edge; x/sys for TCP_USER_TIMEOUT, semaphore for the cap on handshakes",
 	},
 	{
 		Package: "broker/upstream",
-		May:     []string{"pgwire", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgproto3", "golang.org/x/sys/unix"},
+		May:     []string{"pgwire", "broker/sock", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgproto3", "golang.org/x/sys/unix"},
 		Never:   []string{"policy", "broker/pool", "broker/audit", "broker/downstream"},
 		Why:     "the server's edge; x/sys for TCP_USER_TIMEOUT",
 	},
