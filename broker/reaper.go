@@ -39,7 +39,14 @@ func (s *session) checkClocks(now time.Time, cancels *sync.WaitGroup) {
 	r := s.relay
 	s.mu.Unlock()
 	d := s.decided.Load()
-	if r == nil || d == nil || d.grant == nil {
+	if d == nil || d.grant == nil {
+		return
+	}
+	if s.inQueue(r, d) && s.client.Conn.HungUp() {
+		s.end(relay.End{Reason: relay.ClientClosed})
+		return
+	}
+	if r == nil {
 		return
 	}
 	limits, clocks := d.grant.Session, r.Clocks()
@@ -55,6 +62,15 @@ func (s *session) checkClocks(now time.Time, cancels *sync.WaitGroup) {
 	case passed(clocks.Running, limits.StatementTimeout, now) && !d.request.Replication:
 		s.overdue(r, clocks.Running, now.Sub(clocks.Running)-limits.StatementTimeout, cancels)
 	}
+}
+
+// inQueue says whether the session waits for a server connection, its first or another. Meanwhile
+// nobody reads from its client, who would keep its place after it has gone (W89).
+func (s *session) inQueue(r *relay.Session, d *decision) bool {
+	if r == nil {
+		return d.grant.Admin == ""
+	}
+	return r.Queued()
 }
 
 // statementGrace is how long a server may take to cancel a statement whose time is up (W94).

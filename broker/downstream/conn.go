@@ -32,6 +32,10 @@ func newConn(raw net.Conn, writeTimeout time.Duration) *Conn {
 	return &Conn{Conn: w, wire: w}
 }
 
+// HungUp reports whether the client has closed its side of the socket, though it may have sent more
+// before. It does not block.
+func (c *Conn) HungUp() bool { return hungUp(c.wire.raw) }
+
 // Write sends p whole or returns an error.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.tls == nil {

@@ -43,3 +43,23 @@ func unread(conn net.Conn) bool {
 	})
 	return err == nil && n > 0
 }
+
+// hungUp reports whether the peer has closed its side, whatever it sent before. It reads nothing and
+// does not wait, not even for a Read that is under way.
+func hungUp(conn net.Conn) bool {
+	s, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) {
+		polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(polled, 0)
+		gone = err == nil && n > 0
+	})
+	return err == nil && gone
+}

@@ -43,7 +43,7 @@ func (s *Session) settled(server *Server) {
 		s.apply(server, &s.pending[i], &back)
 	}
 	s.pending, s.committed = s.pending[:0], 0
-	if server.recheck { // session mode: what has changed along with a RESET was taken back by it
+	if server.recheck { // what has changed along with a RESET was taken back by it
 		back.names = append(back.names, server.changed...)
 	}
 	if len(server.changed) > 0 || back.all || len(back.names) > 0 {
@@ -119,27 +119,49 @@ func (s *Session) undone(server *Server) {
 
 // tagged acts on the command tag of a statement, whichever way it came in. Called with the server's
 // mu.
-func (s *Session) tagged(server *Server, tag string) {
+func (s *Session) tagged(server *Server, tag string, n *note) {
+	if s.cfg.Mode == TransactionMode && n != nil && n.change != nil {
+		return // a statement on its own: its effect is known
+	}
 	switch tag {
 	case "ROLLBACK":
 		s.undone(server)
 	case "COMMIT": // in a batch that may yet fail
 		s.committed = len(s.pending)
 	case "RESET", "DISCARD ALL":
-		if s.cfg.Mode == SessionMode {
-			server.recheck, server.tokenOf, server.suspect = true, nil, true
-		}
+		server.recheck, server.tokenOf, server.suspect = true, nil, true
+	case "SET":
+		server.recheckSet = server.recheckSet || s.defaults
 	}
 }
 
-// giveBack gives back the start-up settings that a RESET has taken, in session mode: in a session of
-// PostgreSQL's own they are the defaults that RESET goes back to (W51). What the client has set
-// stays. Called with the server's mu, at a boundary.
+// mayDefault remembers that a text may set a parameter TO DEFAULT, which has the tag of any SET. Only
+// for sessions whose start-up has set something.
+func (s *Session) mayDefault(text []byte, whole bool) {
+	if !s.defaults && (len(s.cfg.Profile.wanted.params) > 0 || s.cfg.Profile.static.size() > 0) {
+		s.defaults = !whole || mentions(text, "default")
+	}
+}
+
+// mentions says whether word, in lower case, is somewhere in text, in any case.
+func mentions(text []byte, word string) bool {
+	for i := 0; i+len(word) <= len(text); i++ {
+		if text[i]|0x20 == word[0] && strings.EqualFold(string(text[i:i+len(word)]), word) {
+			return true
+		}
+	}
+	return false
+}
+
+// giveBack gives back the start-up settings that a RESET or SET TO DEFAULT has taken, where the text
+// of the statement is not known or one of several: in a session of PostgreSQL's own they are the
+// defaults that RESET goes back to (W51). What the client has set stays. Called with the server's mu,
+// at a boundary.
 func (s *Session) giveBack(server *Server) {
-	if !server.recheck {
+	if !server.recheck && !server.recheckSet {
 		return
 	}
-	server.recheck = false
+	server.recheck, server.recheckSet = false, false
 	var rows []string
 	row := func(name, value string) {
 		rows = append(rows, "("+quoteLiteral(strings.ToLower(name))+", "+quoteLiteral(value)+")")

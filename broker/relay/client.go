@@ -282,6 +282,9 @@ func (s *Session) message(server *Server, typ byte, msg []byte, total int) error
 		if typ == pgwire.MsgParse {
 			s.counters.serverParses.Add(1)
 		}
+		if typ == pgwire.MsgParse || typ == pgwire.MsgQuery {
+			s.mayDefault(msg, len(msg) == total)
+		}
 		switch {
 		case !s.cfg.Profile.guarded():
 		case typ == pgwire.MsgQuery:
@@ -342,7 +345,7 @@ func (s *Session) sync(server *Server, msg []byte) error {
 	if err := s.pass(server, msg); err != nil {
 		return err
 	}
-	if server.ledger.loose {
+	if server.ledger.needsFence() {
 		s.fence(server)
 	}
 	return nil

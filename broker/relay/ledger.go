@@ -132,6 +132,19 @@ func (l *ledger) raiseFence() {
 	l.push(kindSync, fromBroker, nil)
 }
 
+// needsFence says whether the Sync that was just sent must be followed by a fence: it is, or may come
+// to be, unknown how many of the Syncs before it a COPY has eaten.
+func (l *ledger) needsFence() bool {
+	if l.loose || l.maybe > 0 && (l.copy != copyIn || l.sealed) {
+		return true
+	}
+	if len(l.ends) == 0 {
+		return false
+	}
+	end := l.ends[len(l.ends)-1]
+	return l.any(func(t token) bool { return t.kind == kindSync && t.seq <= end })
+}
+
 func (l *ledger) extended(k kind, from origin, n *note) {
 	l.open = true
 	l.push(k, from, n)

@@ -106,6 +106,9 @@ func TestW57AnAbortedCopyKeepsStep(t *testing.T) {
 		{"pipelined, not eaten", ">P >B >E >S >d >f >S >Q >P >S <1 <2 <G <E <ZI <ZI <C <ZI <1 <ZI", true},
 		{"pipelined, the next fails", ">P >B >E >S >d >f >S >P >S <1 <2 <G <E <ZI <E <ZI", true},
 		{"pipelined, nothing behind", ">P >B >E >S >d >f >S <1 <2 <G <E <ZI", false},
+		{"pipelined, fenced, eaten", ">P >B >E >S >d >f >S >fence <1 <2 <G <E <ZI <3 <ZI", true},
+		{"pipelined, fenced, not eaten", ">P >B >E >S >d >f >S >fence <1 <2 <G <E <ZI <ZI <3 <ZI", true},
+		{"pipelined, fenced, succeeds", ">P >B >E >S >d >c >S >fence <1 <2 <G <C <ZI <3 <ZI", true},
 		{"of a Query, Sync eaten", ">Q <G >S >d >f >S >Q <E <ZI <ZI <C <ZI", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,6 +116,9 @@ func TestW57AnAbortedCopyKeepsStep(t *testing.T) {
 			before, after, fenced := strings.Cut(tt.trace, ">fence")
 			err := play(&l, before)
 			if fenced && err == nil {
+				if !l.needsFence() {
+					t.Error("nothing asks for the fence")
+				}
 				l.raiseFence()
 				err = play(&l, after)
 			}

@@ -436,6 +436,9 @@ func (s *Session) query(server *Server, msg []byte, total int) error {
 			return s.queryDeallocate(server, effects.Name)
 		}
 	}
+	if effects.Statements > 1 {
+		s.mayDefault(msg, true)
+	}
 	n, refusal := s.affect(server, &effects, func() string { return text })
 	if refusal != nil {
 		return s.refuseOnServer(server, pgwire.MsgQuery, refusal)

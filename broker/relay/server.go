@@ -86,21 +86,22 @@ type Server struct {
 	midway     bool // the server has sent a part of a message and owes the rest
 
 	// State that a client has left on the connection, in transaction mode.
-	base     paramSet     // reported parameters as a fresh login has them
-	applied  *settingSet  // of settings that are not reported
-	tokenOf  *Profile     // whose pgsignet.token it has; nil: nobody's
-	ends     bool         // what was read ends the session
-	suspect  bool         // what a map has set may have been set otherwise
-	recheck  bool         // session mode: the client has reset settings, its start-up values are due
-	changed  []string     // parameters that were reported since the last boundary
-	pins     sqllex.Flags // why it stays with its client
-	unpins   sqllex.Flags // pins that end when the transaction commits
-	order    uint64       // of the statement that pinned or was sent last
-	pinnedAt [16]uint64   // order of the last statement that acquired each pin
-	dirtyAt  uint64       // order of the last statement that left dirt
-	pinned   *PinLimit    // where the pins are counted
-	dirty    bool         // DISCARD ALL before anybody else
-	prepared prepared
+	base       paramSet     // reported parameters as a fresh login has them
+	applied    *settingSet  // of settings that are not reported
+	tokenOf    *Profile     // whose pgsignet.token it has; nil: nobody's
+	ends       bool         // what was read ends the session
+	suspect    bool         // what a map has set may have been set otherwise
+	recheck    bool         // the client has reset settings, its start-up values are due
+	recheckSet bool         // the same, for those that a SET may have set to their defaults
+	changed    []string     // parameters that were reported since the last boundary
+	pins       sqllex.Flags // why it stays with its client
+	unpins     sqllex.Flags // pins that end when the transaction commits
+	order      uint64       // of the statement that pinned or was sent last
+	pinnedAt   [16]uint64   // order of the last statement that acquired each pin
+	dirtyAt    uint64       // order of the last statement that left dirt
+	pinned     *PinLimit    // where the pins are counted
+	dirty      bool         // DISCARD ALL before anybody else
+	prepared   prepared
 
 	newDefaults bool // ALTER ROLE or DATABASE has run in the transaction under way
 

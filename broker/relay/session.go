@@ -99,6 +99,7 @@ type Session struct {
 	texts        int              // bytes of statements that names hold
 	unnamed      unnamedLog
 	portals      map[string]portal // portals of statements that leave something when executed
+	defaults     bool              // a text of the client's may set a parameter to its default
 	committed    int               // how many of pending a COMMIT has confirmed
 	pending      []change          // of settings, in the transaction under way
 
@@ -348,8 +349,8 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 	case pgwire.MsgCommandComplete:
 		switch {
 		case len(body) == 0:
-		case body[0] == 'R', body[0] == 'D', body[0] == 'C' && s.cfg.Mode == TransactionMode:
-			s.tagged(server, replyTag(body))
+		case body[0] == 'R', body[0] == 'D', body[0] == 'S' && s.defaults, body[0] == 'C' && s.cfg.Mode == TransactionMode:
+			s.tagged(server, replyTag(body), head.note)
 		case body[0] == 'A':
 			server.altered(replyTag(body))
 		}

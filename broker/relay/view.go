@@ -92,11 +92,14 @@ type View struct {
 	Prepared int     // statements that the client has by name
 }
 
+// Queued says whether the session waits for a server connection. Safe for concurrent use.
+func (s *Session) Queued() bool { return s.turn.isOn() }
+
 // View returns the session as it is now. Safe for concurrent use; it never blocks on the network.
 func (s *Session) View() View {
 	v := View{Prepared: int(s.counters.prepared.Load())}
 	s.mu.Lock()
-	v.Waiting = s.waiting != nil || s.turn.isOn()
+	v.Waiting = s.Queued()
 	server := s.server
 	s.mu.Unlock()
 	if server == nil {

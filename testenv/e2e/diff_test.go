@@ -39,9 +39,17 @@ func (w *wireConn) next() (Message, error) {
 
 // dialWire logs in with TLS.
 func dialWire(addr string, config *tls.Config, user, database string) (*wireConn, error) {
+	return dialVia(addr, config, user, database, nil)
+}
+
+// dialVia is dialWire; the socket goes to tell, if there is one, before the login.
+func dialVia(addr string, config *tls.Config, user, database string, tell chan<- net.Conn) (*wireConn, error) {
 	raw, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
+	}
+	if tell != nil {
+		tell <- raw
 	}
 	raw.SetDeadline(time.Now().Add(60 * time.Second))
 	if _, err := raw.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil {
