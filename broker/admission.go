@@ -58,6 +58,10 @@ func (s *session) tell(conn net.Conn, answer, told *pgwire.Error) {
 
 // refuse ends a login that was turned down, whatever the stage it had come to.
 func (s *session) refuse(stage string, err error) {
+	if s.recorded {
+		s.withdraw(err)
+		return
+	}
 	if errors.Is(err, errAbandoned) {
 		s.server.log.Info("client left during login", zap.Stringer("sid", s.id))
 		return
@@ -74,6 +78,33 @@ func (s *session) refuse(stage string, err error) {
 		s.holdBack(s.ctx, s.client.Addr.Addr(), &s.client.TLS)
 	}
 	s.tell(s.client.Conn, told, told)
+}
+
+// withdraw ends a login whose access is in the audit already: the record has its close, as that of any
+// session, and no refusal with the same id.
+func (s *session) withdraw(err error) {
+	end := relay.End{Reason: reasonInternal}
+	var told *pgwire.Error
+	if !errors.Is(err, errAbandoned) {
+		told = answer(err, s.id)
+		end.Tell = told
+	}
+	switch ended := s.endedBy(); {
+	case ended != nil:
+		end.Reason = ended.Reason
+	case told == nil:
+		end.Reason = relay.ClientClosed
+	case told.Slug == string(reasonLocked), told.Slug == string(relay.AuditFailed):
+		end.Reason = relay.Reason(told.Slug)
+	case told.Code != pgwire.InternalError:
+		end.Reason = reasonPolicyChanged
+	}
+	if told != nil {
+		s.tell(s.client.Conn, told, told)
+		s.server.log.Warn("session withdrawn during login", zap.Stringer("sid", s.id),
+			zap.String("reason", string(end.Reason)), zap.String("sqlstate", told.Code), zap.Error(err))
+	}
+	s.close(relay.Result{End: end})
 }
 
 // describeDecision adds what is known of the certificate and of the rule that refused.
@@ -111,6 +142,8 @@ func (s *session) recordOpen(record *audit.Record) error {
 	s.noteShadow(record)
 	trail := s.server.cfg.Audit
 	err := trail.Write(s.ctx, record)
+	failed, _ := errors.AsType[*audit.WriteError](err)
+	s.recorded = err == nil || trail.Strict() && failed == nil // else it may yet be
 	switch {
 	case err == nil:
 		return nil
@@ -140,6 +173,7 @@ func (s *session) openRecord(server *relay.Server, fresh bool) *audit.Record {
 		},
 		Upstream: &audit.Upstream{
 			Name: g.Upstream, Addr: server.Addr, Conn: server.ID, PID: server.PID, Reused: !fresh,
+			Generation: server.Generation,
 			CertSerial: server.CertSerial, CertNotAfter: server.CertNotAfter,
 		},
 		Setup: new(s.setup), // a copy: a reload decides again while the record is written

@@ -137,10 +137,11 @@ type Server struct {
 	halts   halting
 	waiting sync.WaitGroup // what listens for halts
 
-	statements *relay.Statements
-	walsenders sync.Map // session id of a replication client to its walsender
-	events     chan poolEvent
-	replaced   chan struct{} // another snapshot is in force
+	statements  *relay.Statements
+	walsenders  sync.Map // session id of a replication client to its walsender
+	generations generations
+	events      chan poolEvent
+	replaced    chan struct{} // another snapshot is in force
 
 	applying  sync.Mutex // held while a snapshot is put in force
 	snapshot  atomic.Pointer[Snapshot]

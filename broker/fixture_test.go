@@ -1,13 +1,17 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"encoding/json"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,12 +38,21 @@ type lab struct {
 	pg     *fakepg.Server
 	trust  trust.Config
 	up     *Upstream
+	record string       // directory of the audit
+	ran    atomic.Int64 // queries that PostgreSQL has been sent
 }
 
 // newLab starts a server with rules; barrier, unless nil, is told of every point of a login.
 func newLab(t testing.TB, size int, barrier func(point string), rules ...policy.Rule) *lab {
 	t.Helper()
-	l := &lab{Env: pki.New(t), t: t}
+	return newAuditedLab(t, size, barrier, audit.Config{Delivery: audit.BestEffort}, audit.LevelSession, rules...)
+}
+
+// newAuditedLab is newLab with another audit; its directory and node are the lab's.
+func newAuditedLab(t testing.TB, size int, barrier func(point string), record audit.Config, level audit.Level, rules ...policy.Rule) *lab {
+	t.Helper()
+	l := &lab{Env: pki.New(t), t: t, record: filepath.Join(t.TempDir(), "audit")}
+	record.Directory, record.Node = l.record, "test"
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
 		if err := goleak.Find(before); err != nil {
@@ -48,16 +61,16 @@ func newLab(t testing.TB, size int, barrier func(point string), rules ...policy.
 	})
 	l.pg = fakepg.Start(t, fakepg.Options{TLS: &tls.Config{
 		Certificates: []tls.Certificate{l.Server("localhost").TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: l.Env.Broker.Pool(),
-	}}, obey)
+	}}, l.obey)
 	l.trust = trust.Config{Listener: "main", ClientCA: []string{l.WriteCA(l.Clients, "clients")}}
 	l.trust.CertFile, l.trust.KeyFile = l.WriteLeaf(l.Server(), "server")
 	l.up = l.upstream(size)
-	trail, err := audit.Open(audit.Config{Directory: filepath.Join(t.TempDir(), "audit"), Node: "test", Delivery: "best_effort"})
+	trail, err := audit.Open(record)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.server, err = New(Config{
-		Node: "test", Audit: trail, AuditLevel: audit.Level("session"), Log: zap.NewNop(), DrainTimeout: time.Second,
+		Node: "test", Audit: trail, AuditLevel: level, Log: zap.NewNop(), DrainTimeout: time.Second,
 		Listeners: []Listener{{Name: "main", Address: "127.0.0.1:0", Admission: downstream.Config{HandshakeTimeout: time.Minute}}},
 	}, l.snapshot(nil, rules...))
 	if err != nil {
@@ -76,14 +89,44 @@ func newLab(t testing.TB, size int, barrier func(point string), rules ...policy.
 	t.Cleanup(func() {
 		stop()
 		<-served
-		trail.Close()
+		whole := trail.Close() == nil
 		l.up.Close()
+		if whole {
+			accounted(t, l.record)
+		}
 	})
 	return l
 }
 
+// accounted checks that every session in the audit was opened and closed once, or refused once.
+func accounted(t testing.TB, directory string) {
+	events := make(map[string]string) // of each session, in order
+	files, _ := filepath.Glob(filepath.Join(directory, "*.ndjson"))
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Error(err)
+		}
+		for l := range bytes.Lines(text) {
+			var r struct{ Event, SID string }
+			if err := json.Unmarshal(l, &r); err != nil {
+				t.Errorf("%s: %v", l, err)
+			}
+			switch r.Event {
+			case "session.open", "session.close", "session.denied":
+				events[r.SID] += r.Event + " "
+			}
+		}
+	}
+	for sid, got := range events {
+		if got != "session.open session.close " && got != "session.denied " {
+			t.Errorf("the record of session %s is %q", sid, got)
+		}
+	}
+}
+
 // obey answers every Query as done.
-func obey(c *fakepg.Conn) {
+func (l *lab) obey(c *fakepg.Conn) {
 	c.Login(fakepg.Login{})
 	for {
 		m, ok := c.Read()
@@ -96,6 +139,8 @@ func obey(c *fakepg.Conn) {
 		tag := "SELECT 1"
 		if m.String() == "DISCARD ALL" {
 			tag = "DISCARD ALL"
+		} else {
+			l.ran.Add(1)
 		}
 		c.Write(append(commandComplete(tag), pgwire.AppendReadyForQuery(nil, 'I')...))
 	}
@@ -156,6 +201,17 @@ func denied(cn string) policy.Rule {
 // dial comes as far as the start-up packet.
 func (l *lab) dial(leaf *pki.Leaf) *tls.Conn {
 	l.t.Helper()
+	conn := l.dialTLS(leaf)
+	body := "\x00\x03\x00\x00user\x00app\x00database\x00orders\x00\x00"
+	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(4+len(body))), body...)); err != nil {
+		l.t.Fatal(err)
+	}
+	return conn
+}
+
+// dialTLS is a client that has said nothing yet.
+func (l *lab) dialTLS(leaf *pki.Leaf) *tls.Conn {
+	l.t.Helper()
 	raw, err := net.Dial("tcp", l.server.Addr("main").String())
 	if err != nil {
 		l.t.Fatal(err)
@@ -167,10 +223,6 @@ func (l *lab) dial(leaf *pki.Leaf) *tls.Conn {
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
 	})
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	body := "\x00\x03\x00\x00user\x00app\x00database\x00orders\x00\x00"
-	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(4+len(body))), body...)); err != nil {
-		l.t.Fatal(err)
-	}
 	return conn
 }
 

@@ -90,6 +90,7 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (_ *relay.Server, err e
 		}
 		login.Replication, login.Params = asked.(walsender).mode, asked.(walsender).params
 	}
+	generation := s.generations.of(key.Upstream)
 	began := time.Now()
 	conn, err := up.Dial(ctx, login)
 	if err != nil {
@@ -100,7 +101,7 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (_ *relay.Server, err e
 	cfg := relay.ServerConfig{
 		ID: s.serverIDs.Add(1), Conn: conn.Net, PID: conn.PID, Params: conn.Params, Addr: conn.Addr,
 		CertSerial: conn.CertSerial, CertNotAfter: conn.CertNotAfter, Connect: time.Since(began),
-		PreparedStatements: up.Pool.Prepared, Ended: s.servers.Done,
+		Generation: generation, PreparedStatements: up.Pool.Prepared, Ended: s.servers.Done,
 		Noticed: func(e relay.Event) { s.noticed(poolEvent{key, conn.Addr, e}) },
 	}
 	if len(conn.Secret) > 0 {

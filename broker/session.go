@@ -33,6 +33,7 @@ type session struct {
 	inside  bool       // a client: no longer half open; owned by run
 
 	panicked bool // owned by run
+	recorded bool // the access is in the audit, its end is not; owned by run
 
 	summed bool // its statistics have been added for good; guarded by the server's traffic.mu
 
@@ -360,6 +361,7 @@ func endError(e *relay.End) error {
 
 // close records the end of an open session.
 func (s *session) close(result relay.Result) {
+	s.recorded = false
 	s.server.metrics.Ended(string(result.Reason))
 	if r := s.relaying(); r != nil {
 		s.server.traffic.close(s, r)

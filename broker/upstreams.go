@@ -119,6 +119,7 @@ const recycleShare = 10
 // recycle ends the upstream's connections one by one, each when it is idle: new ones take their
 // place. It returns how many there are.
 func (s *Server) recycle(name string) int {
+	s.generations.next(name)
 	var within time.Duration
 	if up := s.snapshot.Load().Upstreams[name]; up != nil {
 		within = up.Pool.Limits.MaxLifetime / recycleShare
@@ -135,6 +136,30 @@ func (s *Server) followFiles(ctx context.Context, name string, up *Upstream) {
 		return s.snapshot.Load().checkIssuer(name, m)
 	}
 	up.Files.Run(ctx, judge, func(c trust.UpstreamChange) { s.filesChanged(name, c) })
+}
+
+// generations tell the connections of an upstream apart by what was in force when they were dialled:
+// certificates, CAs, where and how to log in. The zero value is ready.
+type generations struct {
+	mu     sync.Mutex // guards passed
+	passed map[string]uint64
+}
+
+// of is the generation that a connection dialled now belongs to, from 1.
+func (g *generations) of(name string) uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.passed[name] + 1
+}
+
+// next begins another.
+func (g *generations) next(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.passed == nil {
+		g.passed = make(map[string]uint64)
+	}
+	g.passed[name]++
 }
 
 // filesChanged recycles the connections that were made with what was in force before.

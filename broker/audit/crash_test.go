@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/dropfs"
 )
 
 // verifyDir runs Verify with the directory's own keys.
@@ -50,9 +52,9 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	acked, recorded := map[string]bool{}, map[string]bool{}
 	for round := range 50 {
-		files := newDropFiles()
-		files.torn = func(n int64) int64 { return rnd.Int64N(n + 1) }
-		l, err := Open(Config{Directory: dir, Node: "gw1", Delivery: Strict, SegmentSize: 20_000, Files: files})
+		files := dropfs.New()
+		files.Torn = func(n int64) int64 { return rnd.Int64N(n + 1) }
+		l, err := Open(Config{Directory: dir, Node: "gw1", Delivery: Strict, SegmentSize: 20_000, Files: onDisk{files}})
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -81,7 +83,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 
 // underLoad lets eight clients record statements until n are acknowledged, kills the machine in the
 // middle of the others, and returns those acknowledged.
-func underLoad(t *testing.T, l *Log, files *dropFiles, round, n int) []string {
+func underLoad(t *testing.T, l *Log, files *dropfs.Disk, round, n int) []string {
 	t.Helper()
 	var (
 		wg    sync.WaitGroup
@@ -102,7 +104,7 @@ func underLoad(t *testing.T, l *Log, files *dropFiles, round, n int) []string {
 				acked = append(acked, id)
 				mu.Unlock()
 				if count.Add(1) > int64(n) {
-					once.Do(func() { files.kill(t) })
+					once.Do(func() { files.Kill(t) })
 				}
 			}
 		})
@@ -114,11 +116,11 @@ func underLoad(t *testing.T, l *Log, files *dropFiles, round, n int) []string {
 func TestDiskFailsAndRecovers(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		harm func(*dropFiles)
-		mend func(*dropFiles)
+		harm func(*dropfs.Disk)
+		mend func(*dropfs.Disk)
 	}{
-		{"fdatasync", func(d *dropFiles) { d.set(syscall.EIO) }, func(d *dropFiles) { d.set(nil) }},
-		{"disk full", func(d *dropFiles) { d.leave(100) }, func(d *dropFiles) { d.leave(-1) }},
+		{"fdatasync", func(d *dropfs.Disk) { d.Fail(syscall.EIO) }, func(d *dropfs.Disk) { d.Fail(nil) }},
+		{"disk full", func(d *dropfs.Disk) { d.Leave(100) }, func(d *dropfs.Disk) { d.Leave(-1) }},
 	} {
 		for _, delivery := range []Delivery{BestEffort, Strict} {
 			t.Run(tt.name+"/"+string(delivery), func(t *testing.T) {
@@ -128,10 +130,10 @@ func TestDiskFailsAndRecovers(t *testing.T) {
 	}
 }
 
-func diskFails(t *testing.T, delivery Delivery, breakIt, mend func(*dropFiles)) {
+func diskFails(t *testing.T, delivery Delivery, breakIt, mend func(*dropfs.Disk)) {
 	dir := filepath.Join(t.TempDir(), "audit")
-	files := newDropFiles()
-	l := openTest(t, Config{Directory: dir, Delivery: delivery, Files: files})
+	files := dropfs.New()
+	l := openTest(t, Config{Directory: dir, Delivery: delivery, Files: onDisk{files}})
 	ctx := context.Background()
 	if err := l.AppendDurable(ctx, stmtRecord("before")); err != nil {
 		t.Fatal(err)
@@ -185,11 +187,11 @@ func stmtRecord(text string) *Record {
 // A queue that cannot be drained drops what does not fit, and the next line says how much.
 func TestFullQueueSaysWhatItLost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
-	files := newDropFiles()
-	l := openTest(t, Config{Directory: dir, QueueRecords: 10, Files: files})
-	release := files.hold()
+	files := dropfs.New()
+	l := openTest(t, Config{Directory: dir, QueueRecords: 10, Files: onDisk{files}})
+	release := files.Hold()
 	held := l.Submit(stmtRecord("held")) // the writer is in its fdatasync, or about to take this one
-	<-files.holding
+	<-files.Holding
 	for i := range 25 {
 		if err := l.Append(stmtRecord("x")); (err != nil) != (i >= 10) || err != nil && !errors.Is(err, ErrLost) {
 			t.Errorf("Append %d: %v", i, err)
@@ -212,11 +214,11 @@ func TestFullQueueSaysWhatItLost(t *testing.T) {
 
 // Big texts are bounded by bytes, not by number alone.
 func TestQueueIsBoundedInBytes(t *testing.T) {
-	files := newDropFiles()
-	l := openTest(t, Config{QueueBytes: 1000, Files: files})
-	release := files.hold()
+	files := dropfs.New()
+	l := openTest(t, Config{QueueBytes: 1000, Files: onDisk{files}})
+	release := files.Hold()
 	held := l.Submit(stmtRecord("held"))
-	<-files.holding
+	<-files.Holding
 	big := stmtRecord(strings.Repeat("x", 600))
 	if err := l.Append(big); err != nil {
 		t.Errorf("first: %v", err)
@@ -233,12 +235,12 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 // Close while the disk fails says so; the next process closes the stream.
 func TestCloseWhileTheDiskFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
-	files := newDropFiles()
-	l := openTest(t, Config{Directory: dir, Files: files})
+	files := dropfs.New()
+	l := openTest(t, Config{Directory: dir, Files: onDisk{files}})
 	if err := l.AppendDurable(context.Background(), stmtRecord("before")); err != nil {
 		t.Fatal(err)
 	}
-	files.set(syscall.EIO)
+	files.Fail(syscall.EIO)
 	if err := l.Append(stmtRecord("lost with the process")); err != nil {
 		t.Fatal(err)
 	}
@@ -260,16 +262,16 @@ func TestCloseWhileTheDiskFails(t *testing.T) {
 func TestGivenUpTailIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "audit")
-		files := newDropFiles()
-		l := openTest(t, Config{Directory: dir, Files: files})
+		files := dropfs.New()
+		l := openTest(t, Config{Directory: dir, Files: onDisk{files}})
 		if err := l.AppendDurable(context.Background(), stmtRecord("before")); err != nil {
 			t.Fatal(err)
 		}
-		files.failSync(syscall.EIO)
+		files.FailSync(syscall.EIO)
 		if err := l.AppendDurable(context.Background(), stmtRecord("refused")); err == nil {
 			t.Fatal("no error")
 		}
-		files.failSync(nil)
+		files.FailSync(nil)
 		time.Sleep(2 * retryEvery)
 		synctest.Wait()
 		if err := l.AppendDurable(context.Background(), stmtRecord("after")); err != nil {

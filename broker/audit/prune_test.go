@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/dropfs"
 )
 
 // days writes a stream with a statement an hour, a file a day, for n days.
@@ -194,8 +196,8 @@ func TestTailFollows(t *testing.T) {
 func TestSettledFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "audit")
-		files := newDropFiles()
-		l := openTest(t, Config{Directory: dir, Files: files, SegmentSize: 3000})
+		files := dropfs.New()
+		l := openTest(t, Config{Directory: dir, Files: onDisk{files}, SegmentSize: 3000})
 		var own, foreign [][]byte
 		read := func(f *Feed, into *[][]byte) {
 			t.Helper()

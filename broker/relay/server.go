@@ -39,6 +39,7 @@ type ServerConfig struct {
 	CertSerial   string
 	CertNotAfter time.Time
 	Connect      time.Duration // how long dial and login took
+	Generation   uint64        // of its upstream's connections; in the audit
 	// Cancel asks the server to cancel what this connection runs; it returns when the server has
 	// taken notice (EOF). Nil when the server gave no key.
 	Cancel func(ctx context.Context) error

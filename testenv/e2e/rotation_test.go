@@ -217,6 +217,13 @@ func (d *documented) rotateCertificate(t *testing.T, pool string) {
 		return SQLState(err) == "28000"
 	})
 	t.Logf("%d transactions, none failed", n+fresh.finish(t))
+
+	// The record tells the connections apart.
+	opens := b.readRecords("session.open")
+	first, last := fmt.Sprint(dig(opens[0], "upstream.generation")), fmt.Sprint(dig(opens[len(opens)-1], "upstream.generation"))
+	if want := fmt.Sprint(b.Count("upstream certificates renewed") + 1); first != "1" || last != want {
+		t.Errorf("upstream.generation is %s at first and %s at last, want 1 and %s", first, last, want)
+	}
 }
 
 func (d *documented) rotateIssuer(t *testing.T, pool string) {
