@@ -45,14 +45,14 @@ type lab struct {
 // newLab starts a server with rules; barrier, unless nil, is told of every point of a login.
 func newLab(t testing.TB, size int, barrier func(point string), rules ...policy.Rule) *lab {
 	t.Helper()
-	return newAuditedLab(t, size, barrier, audit.Config{Delivery: audit.BestEffort}, audit.LevelSession, rules...)
+	return newAuditedLab(t, size, barrier, audit.Config{Directory: filepath.Join(t.TempDir(), "audit"), Delivery: audit.BestEffort}, audit.LevelSession, rules...)
 }
 
-// newAuditedLab is newLab with another audit; its directory and node are the lab's.
+// newAuditedLab is newLab with another audit.
 func newAuditedLab(t testing.TB, size int, barrier func(point string), record audit.Config, level audit.Level, rules ...policy.Rule) *lab {
 	t.Helper()
-	l := &lab{Env: pki.New(t), t: t, record: filepath.Join(t.TempDir(), "audit")}
-	record.Directory, record.Node = l.record, "test"
+	l := &lab{Env: pki.New(t), t: t, record: record.Directory}
+	record.Node = "test"
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
 		if err := goleak.Find(before); err != nil {

@@ -1,0 +1,182 @@
+package broker
+
+import (
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/testenv/dropfs"
+	"github.com/pgsignet/pgsignet/testenv/race"
+)
+
+// onDisk is a test's disk as audit.Files.
+type onDisk struct{ *dropfs.Disk }
+
+func (d onDisk) Create(path string) (audit.File, error) {
+	f, err := d.Disk.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// strictLab is a lab whose statements wait for their record on disk, in dir.
+func strictLab(t testing.TB, dir string, disk *dropfs.Disk) *lab {
+	t.Helper()
+	return newAuditedLab(t, 8, nil, audit.Config{Directory: dir, Delivery: audit.Strict, Files: onDisk{disk}}, audit.LevelStatement, everybody)
+}
+
+// ask sends a Query.
+func ask(t testing.TB, conn *tls.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.Write(pgwire.AppendQuery(nil, sql)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// W97: what a client saw answered is on the disk, whatever the page cache held when the machine died,
+// and the next start mends the record.
+func TestW97CrashLosesNothingAnswered(t *testing.T) {
+	rounds := 50
+	if testing.Short() || race.Enabled {
+		rounds = 5
+	}
+	for round := range rounds {
+		var (
+			dir      = filepath.Join(t.TempDir(), "audit")
+			mu       sync.Mutex
+			answered []string
+		)
+		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
+			disk := dropfs.New()
+			disk.Torn = func(n int64) int64 { return rand.Int64N(n + 1) }
+			l := strictLab(t, dir, disk)
+			leaf := l.Client("alice")
+			var clients sync.WaitGroup
+			var count atomic.Int64
+			for n := range 4 {
+				conn := l.login(leaf)
+				clients.Go(func() {
+					for i := 0; ; i++ {
+						sql := fmt.Sprintf("select %d, %d, %d", round, n, i)
+						if _, err := conn.Write(pgwire.AppendQuery(nil, sql)); err != nil {
+							return
+						}
+						if typ, _ := read(conn, "ZE"); typ != 'Z' {
+							return
+						}
+						count.Add(1)
+						mu.Lock()
+						answered = append(answered, sql)
+						mu.Unlock()
+					}
+				})
+			}
+			for count.Load() < int64(10+round) {
+				time.Sleep(100 * time.Microsecond)
+			}
+			disk.Kill(t)
+			clients.Wait()
+		})
+		have := recordedText(t, dir)
+		for _, sql := range answered {
+			if !strings.Contains(have, `"`+sql+`"`) {
+				t.Errorf("answered and not in the record: %s", sql)
+			}
+		}
+		reopened(t, dir)
+	}
+}
+
+// recordedText is all that the record holds.
+func recordedText(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	files, _ := filepath.Glob(filepath.Join(dir, "*.ndjson"))
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// reopened starts over a dead process's record, and has the whole of it verified.
+func reopened(t *testing.T, dir string) {
+	t.Helper()
+	l, err := audit.Open(audit.Config{Directory: dir, Node: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := audit.LoadKeys(filepath.Join(dir, "audit.vkey"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams, err := audit.Verify(audit.VerifyConfig{Directory: dir, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range streams {
+		if !s.OK() {
+			t.Errorf("verify: %v", s.Findings)
+		}
+	}
+}
+
+// W97: a session whose statement waits for its record can be ended while the disk does not answer. The
+// statement is never sent. (A cancel is no way out: it waits for a record of its own.)
+func TestW97WaitEnds(t *testing.T) {
+	disk := dropfs.New()
+	l := strictLab(t, filepath.Join(t.TempDir(), "audit"), disk)
+	for _, tt := range []struct {
+		name string
+		stop func()
+	}{
+		{"end", func() {
+			for _, s := range l.server.live.all() {
+				s.end(killed()) // as at the end of its certificate, too
+			}
+		}},
+		{"reload", func() {
+			if _, err := l.server.Apply(l.snapshot(l.server.Snapshot(), everybody, denied("alice"))); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := l.login(l.Client("alice"))
+			ask(t, conn, "select 'before'")
+			read(conn, "ZE")
+			ran := l.ran.Load()
+			release := disk.Hold()
+			ask(t, conn, "select 'held back by "+tt.name+"'")
+			<-disk.Holding
+			tt.stop()
+			if typ, body := read(conn, "ZE"); typ != 'E' || !strings.Contains(string(body), "C57P01\x00") {
+				t.Errorf("the client reads %c %q, want 57P01 while the disk does not answer", typ, body)
+			}
+			if typ, body := read(conn, "ZE"); typ != 0 {
+				t.Errorf("then it reads %c %q, want the end", typ, body)
+			}
+			release()
+			waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+			if got := l.ran.Load(); got != ran {
+				t.Errorf("PostgreSQL was sent %d queries, want %d", got, ran)
+			}
+		})
+	}
+}
