@@ -242,6 +242,11 @@ func TestDiskFull(t *testing.T) {
 			if err := run("select 'before'"); err != nil {
 				t.Fatal(err)
 			}
+			block, batch := b.login(t, leaf, "app"), b.login(t, leaf, "app")
+			block.Send(Query("begin"))
+			block.ReadUntil('Z')
+			batch.Send(sequence(parseMsg("", "select 1"), bindMsg("", ""), executeMsg(""), Msg('H', "")))
+			batch.ReadUntil('C')
 			fillDisk(t, dir)
 			var failure error
 			Poll(t, "the disk to be full", func() bool {
@@ -259,6 +264,18 @@ func TestDiskFull(t *testing.T) {
 				if status, _ := get(t, b.AdminURL()+"/readyz", nil); status == 200 {
 					t.Error("/readyz says ready")
 				}
+				// W24: what is half done cannot go on.
+				for what, goOn := range map[string]func() Message{
+					"in a transaction": func() Message { block.Send(Query("select 1")); return block.ReadError() },
+					"in part of a batch": func() Message {
+						batch.Send(sequence(bindMsg("", ""), executeMsg(""), syncMsg()))
+						return batch.ReadError()
+					},
+				} {
+					if m := goOn(); Field(m, 'S') != "FATAL" || Field(m, 'C') != "58030" {
+						t.Errorf("%s: %s, want FATAL 58030", what, ErrorText(m))
+					}
+				}
 			} else if failure != nil {
 				t.Errorf("best_effort kept a statement back: %v", failure)
 			}
@@ -267,6 +284,17 @@ func TestDiskFull(t *testing.T) {
 			}
 			Poll(t, "service to resume", func() bool { return run("select 'again'") == nil && b.metrics(t)["pgsignet_audit_healthy"] == "1" })
 			run("select 'after'")
+			if delivery == "strict" {
+				ends := 0
+				for _, r := range b.Records("session.close", 2) {
+					if dig(r, "end.reason") == "audit_failed" && dig(r, "end.sqlstate") == "58030" {
+						ends++
+					}
+				}
+				if ends != 2 {
+					t.Errorf("%d sessions are recorded as ended by the audit, want 2", ends)
+				}
+			}
 			Poll(t, "the record to go on", func() bool {
 				for _, s := range b.statements(1) {
 					if s == "query select 'after' 00000" {
