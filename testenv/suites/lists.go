@@ -44,19 +44,21 @@ func (r *Result) List() List {
 	return list
 }
 
-// Beside is what sets the run of got apart from another: its own lines, and those that only the other has.
-func (got List) Beside(other List) List {
+// Beside is what sets the run of got apart from the direct one: its own lines, and those that only the
+// direct run has; not what the direct run's reviewed list says may happen in any run.
+func (got List) Beside(direct, reviewed List) List {
 	apart := List{}
-	for entry := range got {
-		if _, both := other[entry]; !both {
-			apart[entry] = ""
+	only := func(prefix string, these, those List) {
+		for entry := range these {
+			_, both := those[entry]
+			_, sometimes := reviewed[maybe+entry]
+			if !both && !sometimes {
+				apart[prefix+entry] = ""
+			}
 		}
 	}
-	for entry := range other {
-		if _, both := got[entry]; !both {
-			apart["direct alone "+entry] = ""
-		}
-	}
+	only("", got, direct)
+	only("direct alone ", direct, got)
 	return apart
 }
 

@@ -128,6 +128,15 @@ func TestList(t *testing.T) {
 	}
 }
 
+func TestBeside(t *testing.T) {
+	got := List{"failed a": "", "failed b": "", "failed races": ""}
+	direct := List{"failed a": "", "failed c": ""}
+	want := List{"failed b": "", "direct alone failed c": ""}
+	if diff := cmp.Diff(want, got.Beside(direct, List{"maybe failed races": "races"})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestParseGoTest(t *testing.T) {
 	var b bytes.Buffer
 	for _, line := range []string{
