@@ -39,6 +39,7 @@ var checks = []check{
 	{reason: IsCA, rule: "T37 T38", leaf: true, run: checkNoCA},
 	{reason: Version, rule: "T38", leaf: true, ca: true, run: checkVersion},
 	{reason: Serial, rule: "T41", leaf: true, ca: true, run: checkSerial},
+	{reason: IllegalValue, rule: "A53", leaf: true, ca: true, run: checkEncoding},
 	{reason: WeakKey, rule: "T42", leaf: true, ca: true, anchor: true, run: checkKey},
 	{reason: SigAlg, rule: "T42", leaf: true, ca: true, run: checkSigAlg},
 	{reason: PathLength, rule: "T35", ca: true, anchor: true, run: checkPathLength},

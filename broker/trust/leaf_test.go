@@ -277,3 +277,39 @@ func TestA52DuplicateExtension(t *testing.T) {
 		t.Error("a CA with an extension twice was loaded")
 	}
 }
+
+// TestA53TrailingDER: bytes behind a standard extension, or behind its last field, which crypto/x509
+// mostly skips; what other extensions hold is no affair of ours.
+func TestA53TrailingDER(t *testing.T) {
+	f := newFixture(t)
+	behind := func(e pki.Extension, more ...byte) pki.Shape {
+		e.Value = append(e.Value, more...)
+		return pki.Shape{Omit: []pki.OID{e.ID}, Ext: []pki.Extension{e}}
+	}
+	ext := func(id pki.OID, value string) pki.Shape { return behind(pki.Extension{ID: id, Value: []byte(value)}) }
+	oid := func(last int) pki.OID { return pki.OID{2, 5, 29, last} }
+	runLeaves(t, f, []leafCase{
+		{"keyUsage", behind(pki.KeyUsage(pki.DigitalSignature), 5, 0), no(IllegalValue)},
+		{"keyUsage, a byte", behind(pki.KeyUsage(pki.DigitalSignature), 0), no(IllegalValue)},
+		{"extKeyUsage", behind(pki.EKU(pki.EKUClientAuth), 5, 0), no(IllegalValue)},
+		{"basicConstraints", behind(pki.BasicConstraints(false, -1), 5, 0), no(IllegalValue)},
+		{"basicConstraints, a third field", ext(pki.OIDBasicConstraints, "\x30\x05\x01\x01\x00\x05\x00"), no(IllegalValue)},
+		{"subjectAltName", behind(pki.SubjectAltName(pki.DNSName("a.b")), 5, 0), no(IllegalValue)},
+		{"certificatePolicies", ext(oid(32), "\x30\x06\x30\x04\x06\x02\x2a\x03\x05\x00"), no(IllegalValue)},
+		{"cRLDistributionPoints", behind(pki.DistributionPoints("http://a/"), 5, 0), no(IllegalValue)},
+		{"authorityInfoAccess", behind(pki.OCSPServer("http://127.0.0.1:1/"), 5, 0), no(IllegalValue)},
+		{"one that is not used here", ext(oid(9), "\x30\x00\x00"), no(IllegalValue)},
+		{"not DER at all", ext(oid(9), "x"), no(IllegalValue)},
+		{"basicConstraints that spells its default", ext(pki.OIDBasicConstraints, "\x30\x03\x01\x01\x00"), yes},
+		{"basicConstraints without a field", ext(pki.OIDBasicConstraints, "\x30\x00"), yes},
+		{"keyUsage with zeros at its end", ext(pki.OIDKeyUsage, "\x03\x02\x00\x80"), yes},
+		{"text in a private extension", ext(pki.OID{1, 3, 6, 1, 4, 1, 55555, 9}, "just text"), yes},
+	})
+	s := f.load(nil)
+	sub := f.Intermediate(f.Clients, func() pki.Shape {
+		shape := behind(pki.KeyUsage(pki.KeyCertSign), 5, 0)
+		shape.CN = "Sub"
+		return shape
+	}())
+	no(IllegalValue).check(t, s, peer(t, f.Issue(sub, pki.Shape{CN: "alice"})), time.Now())
+}

@@ -93,6 +93,7 @@ func TestA27ToA55CertificateValidity(t *testing.T) {
 		{name: "A52 duplicate extension", leaf: leaf(pki.Shape{Ext: []pki.Extension{pki.KeyUsage(pki.DigitalSignature)}}), want: "alert 50"},
 		// Go takes bytes behind the names; we do not.
 		{name: "A53 trailing DER in SAN", leaf: leaf(pki.Shape{Ext: []pki.Extension{{ID: pki.OIDSubjectAltName, Value: append(pki.SubjectAltName(pki.DNSName("a.b")).Value, 5, 0)}}}), want: "illegal_value"},
+		{name: "A53 trailing DER in extKeyUsage", leaf: leaf(pki.Shape{Omit: []pki.OID{pki.OIDExtKeyUsage}, Ext: []pki.Extension{{ID: pki.OIDExtKeyUsage, Value: append(pki.EKU(pki.EKUClientAuth).Value, 5, 0)}}}), want: "illegal_value", noLibpq: true},
 		{name: "A53 trailing DER in constraints", leaf: leaf(pki.Shape{Ext: []pki.Extension{{ID: pki.OIDNameConstraints, Value: append(pki.NameConstraints(example, nil).Value, 5, 0)}}}), want: "alert 50"},
 		{name: "A53 trailing DER in a mapped one", leaf: leaf(pki.Shape{Ext: []pki.Extension{{ID: oidTeam, Value: append(pki.StringExtension(oidTeam, 0, "payments").Value, 0)}}}), want: "illegal_value"},
 		{name: "A54 DNS permitted", leaf: constrained(pki.NameConstraints(example, nil), pki.Shape{DNS: []string{"a.example.com"}}), want: "ok"},
