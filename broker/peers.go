@@ -18,7 +18,7 @@ import (
 )
 
 // maxPeerRequests bounds what other processes ask for at once.
-const maxPeerRequests = 64
+const maxPeerRequests = 16
 
 // peerTimeout bounds one request of another process, but for a hand-over.
 const peerTimeout = 10 * time.Second
