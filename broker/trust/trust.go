@@ -37,7 +37,18 @@ type Config struct {
 	Workload    func() Workload     // current values from the Workload API; nil without one
 
 	MappedOIDs []string // extensions that a rule reads, dotted: critical ones are then known
+
+	keepPair bool // go on with the certificate and key in force when those of the files cannot be used
 }
+
+// errOwn marks an error of the listener's own certificate and key.
+var errOwn = errors.New("the listener's own certificate or key cannot be used")
+
+type ownError struct{ error }
+
+func (ownError) Is(target error) bool { return target == errOwn }
+
+func (e ownError) Unwrap() error { return e.error }
 
 // Workload is what the SPIFFE Workload API says at the moment. Its certificate serves a listener
 // without cert_file, its bundles the trust domains without one in Config.
@@ -92,8 +103,12 @@ func Load(cfg Config, now time.Time, prev *Snapshot) (*Snapshot, error) {
 	}
 	if !cfg.VerifyOnly {
 		if err := s.loadServer(now); err != nil {
-			return nil, err
+			if !cfg.keepPair || prev.server == nil {
+				return nil, ownError{err}
+			}
+			s.server = prev.server
 		}
+		s.cfg.keepPair = false
 	}
 	if err := s.loadAnchors(prev); err != nil {
 		return nil, err

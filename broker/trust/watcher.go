@@ -143,13 +143,17 @@ func (w *Watcher) Reload() error {
 	w.loading.Lock()
 	defer w.loading.Unlock()
 	w.seen = scan(&w.Current().cfg, w.seen)
-	return w.replace(CauseCommand)
+	return w.replace(CauseCommand, true)
 }
 
-// replace loads a new snapshot and puts it in force. loading is held.
-func (w *Watcher) replace(cause string) error {
+// replace loads a new snapshot and puts it in force; others says that more may have changed than our own
+// certificate and key. loading is held.
+func (w *Watcher) replace(cause string, others bool) error {
 	old := w.Current()
 	s, err := load(old.cfg, old)
+	if others && errors.Is(err, errOwn) {
+		old = w.keepPair(cause, old)
+	}
 	change := Change{Cause: cause, Old: old, New: s, Err: err}
 	if err != nil {
 		change.Waiting = errors.Is(err, ErrPair) || errors.Is(err, errChanged)
@@ -160,6 +164,20 @@ func (w *Watcher) replace(cause string) error {
 	}
 	w.cfg.OnChange(change)
 	return err
+}
+
+// keepPair puts in force what can be of a load that failed by our own certificate and key: half a pair, or
+// one that has expired, must not keep a revoked client in. It returns the snapshot in force.
+func (w *Watcher) keepPair(cause string, old *Snapshot) *Snapshot {
+	cfg := old.cfg
+	cfg.keepPair = true
+	s, err := load(cfg, old)
+	if err != nil {
+		return old
+	}
+	w.put(s)
+	w.cfg.OnChange(Change{Cause: cause, Old: old, New: s, Notices: newNotices(old, s)})
+	return s
 }
 
 func (w *Watcher) put(s *Snapshot) {
@@ -278,10 +296,11 @@ func (w *Watcher) look() {
 	s, failed := w.Current(), w.Status().Err
 	states := scan(&s.cfg, w.seen)
 	changed := !sameContents(states, w.seen)
+	others := !sameContents(withoutPair(states, &s.cfg), withoutPair(w.seen, &s.cfg)) || s.workloadChanged()
 	w.seen = states
 	switch {
-	case changed || s.workloadChanged():
-		w.replace(CauseFile)
+	case changed || others:
+		w.replace(CauseFile, others)
 	case failed != nil:
 		if again, err := load(s.cfg, s); err == nil {
 			w.put(again)

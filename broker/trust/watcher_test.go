@@ -93,6 +93,43 @@ func TestWatchCRL(t *testing.T) {
 	no(RevokedCRL).compare(t, nil, err)
 }
 
+// TestHalfPairHoldsUpNoCRL: a certificate whose key never comes, and one that has expired, keep what was good
+// of the pair in force (T79), and a certificate that is revoked meanwhile is revoked all the same.
+func TestHalfPairHoldsUpNoCRL(t *testing.T) {
+	for name, own := range map[string]pki.Shape{
+		"half a pair": {ServerAuth: true}, "expired": {ServerAuth: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(-time.Minute)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newCRLFixture(t)
+			f.cfg.CRL = []string{f.crl(f.Clients, "a.crl", pki.CRLShape{})}
+			w := f.watch(20 * time.Millisecond)
+			served := w.Current().server.Leaf
+			leaf := f.Issue(f.Servers, own)
+			if name == "expired" {
+				f.WriteLeaf(leaf, "server")
+			} else {
+				f.write("server.crt", leaf.PEM())
+			}
+			w.until(t, func(c Change) bool { return c.Err != nil })
+			list := revoke(f.alice)
+			list.Number = big.NewInt(2)
+			f.crl(f.Clients, "a.crl", list)
+			if c := w.until(t, loaded); c.New != w.Current() || !c.New.server.Leaf.Equal(served) {
+				t.Errorf("in force is %v, with the certificate %v", c.New, c.New.server.Leaf.Subject)
+			}
+			no(RevokedCRL).check(t, w.Current(), peer(t, f.alice), time.Now())
+			if w.until(t, func(c Change) bool { return c.Err != nil }); w.Status().Err == nil {
+				t.Error("the status says that all is well")
+			}
+			f.WriteLeaf(f.Server(), "server") // and now the whole
+			if c := w.until(t, func(c Change) bool { return c.New != nil && !c.New.server.Leaf.Equal(served) }); w.Status().Err != nil {
+				t.Errorf("status %+v after %+v", w.Status(), c)
+			}
+			no(RevokedCRL).check(t, w.Current(), peer(t, f.alice), time.Now())
+		})
+	}
+}
+
 // TestWatchFutureCRL: when a list that came early begins to count, live sessions are decided again.
 func TestWatchFutureCRL(t *testing.T) {
 	f := newCRLFixture(t)

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/sha256"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,6 +83,14 @@ func sameContents(a, b map[string]fileState) bool {
 		}
 	}
 	return true
+}
+
+// withoutPair is a scan without our own certificate and key.
+func withoutPair(states map[string]fileState, cfg *Config) map[string]fileState {
+	rest := maps.Clone(states)
+	delete(rest, cfg.CertFile)
+	delete(rest, cfg.KeyFile)
+	return rest
 }
 
 // directories lists what to watch for cfg: the parents of every file, since a rename onto it or the

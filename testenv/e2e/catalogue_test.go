@@ -107,6 +107,7 @@ func runAttacks(t *testing.T, o Options, cases []attack) {
 			default:
 				attempts += b.wantRefusal(t, tt)
 			}
+			b.wantExplained(t, tt)
 		})
 	}
 	Poll(t, "one audit event for each attempt", func() bool { return b.denials("") == attempts })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -188,5 +189,34 @@ func TestT50ExplainEqualsTheLogin(t *testing.T) {
 	t.Logf("150 logins, %d granted: %v", opens, seen)
 	if opens < 5 || opens > 145 {
 		t.Errorf("%d of 150 logins were granted: the world is too small to prove anything", opens)
+	}
+}
+
+// wantExplained holds explain to the outcome of a case of the catalogue (T50). It has no handshake: of a
+// certificate that crypto/tls ends with an alert it need only say no.
+func (b *Broker) wantExplained(t *testing.T, tt attack) {
+	t.Helper()
+	if tt.leaf == nil {
+		return
+	}
+	cert, _ := b.WriteCert(tt.leaf)
+	out, errs, status := b.World.run(t, "explain", "--config", filepath.Join(b.Dir, "pgsignet.hcl"), "--cert", cert, "--user", tt.user,
+		"--database", tt.database, "--from", "127.0.0.1", "--json")
+	if strings.HasPrefix(tt.want, "alert ") {
+		if status == 0 {
+			t.Errorf("explain grants what the handshake ends: %s", out)
+		}
+		return
+	}
+	var e struct {
+		Granted bool
+		Refusal struct{ Reason string }
+	}
+	if err := json.Unmarshal([]byte(out), &e); err != nil {
+		t.Fatalf("explain: %v\n%s%s", err, out, errs)
+	}
+	granted := tt.want == "ok" || tt.want == "upstream_refused" // of the server it knows nothing
+	if e.Granted != granted || !e.Granted && e.Refusal.Reason != tt.want {
+		t.Errorf("explain: granted %v, %s; the broker: %s", e.Granted, e.Refusal.Reason, tt.want)
 	}
 }
