@@ -15,6 +15,7 @@
 //	```conf postgresql.conf  settings that exist
 //	```text demo             what the demo prints, but for numbers that change
 //	```sql                   run by a superuser; a number behind it as above
+//	```sh live               run line by line beside a broker with a session, 9f2c0a31... being a fingerprint
 //	```sh deb                run as root where the Debian package was installed (testenv/deb)
 //	```go run (js, python, java, sh)   a program that logs in, run where its driver is installed
 package docs
