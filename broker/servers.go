@@ -103,6 +103,10 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (_ *relay.Server, err e
 		CertSerial: conn.CertSerial, CertNotAfter: conn.CertNotAfter, Connect: time.Since(began),
 		Generation: generation, PreparedStatements: up.Pool.Prepared, Ended: s.servers.Done,
 		Noticed: func(e relay.Event) { s.noticed(poolEvent{key, conn.Addr, e}) },
+		Panicked: func(value any, stack []byte) {
+			s.log.Error("server connection panicked", zap.String("upstream", key.Upstream), zap.String("server_addr", conn.Addr),
+				zap.Uint32("server_pid", conn.PID), zap.Any("panic", value), zap.ByteString("stack", stack))
+		},
 	}
 	if len(conn.Secret) > 0 {
 		cfg.Cancel = conn.Cancel

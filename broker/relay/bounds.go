@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -42,10 +43,39 @@ func (p *paramSet) mayReport(name string) error {
 func (s *Server) account(b []byte) (held int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			s.tellPanic(r)
 			held, err = 0, fmt.Errorf("%w: panic: %v", pgwire.ErrMalformed, r)
 		}
 	}()
 	return s.scan(b)
+}
+
+func (s *Server) tellPanic(value any) {
+	if s.Panicked != nil {
+		s.Panicked(value, debug.Stack())
+	}
+}
+
+// survive is deferred by the reader: a bug that panics there costs this connection and the session that
+// holds it, not the broker and everybody else. The reader is the only goroutine that gives the
+// connection up, so it does that here as for any other end.
+func (s *Server) survive() {
+	r := recover()
+	if r == nil {
+		return
+	}
+	s.tellPanic(r)
+	lockSoon(&s.mu) // when it stays taken it is the panic that has left it so: nobody else holds it so long
+	s.mu.Unlock()
+	defer func() {
+		if recover() != nil { // what is left is beyond repair
+			s.Conn.Close()
+			if session := s.session; session != nil {
+				session.serverLost(nil)
+			}
+		}
+	}()
+	s.lose(fmt.Errorf("%w: panic: %v", ErrServerLost, r))
 }
 
 // wreckOnPanic is deferred by Run: a panic takes the server connection with it, which else would be

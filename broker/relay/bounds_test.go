@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -90,6 +91,70 @@ func TestPanicOverAMessageEndsItsConnection(t *testing.T) {
 	<-ended
 	if !s.Lost() {
 		t.Error("the connection goes on after a panic over its bytes")
+	}
+}
+
+// deaf is a client to whom a write panics.
+type deaf struct{ net.Conn }
+
+func (deaf) Write([]byte) (int, error) { panic("a bug") }
+
+// TestPanicOfTheReaderEndsItsSession: one that forwards to a client takes that client and the server
+// connection with it, is told, and is nobody else's.
+func TestPanicOfTheReaderEndsItsSession(t *testing.T) {
+	told := make(chan any, 1)
+	s, peer, ended := servedBy(t, ServerConfig{Panicked: func(value any, stack []byte) {
+		if !bytes.Contains(stack, []byte("deaf")) {
+			t.Errorf("the stack does not show where:\n%s", stack)
+		}
+		told <- value
+	}})
+	pools, err := pool.New(pool.Config[*Server]{Dial: func(context.Context, pool.Key) (*Server, error) { return s, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pools.Close()
+	lease, err := pools.Acquire(t.Context(), pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, far := net.Pipe()
+	defer client.Close()
+	go io.Copy(io.Discard, peer)
+	session := New(Config{Client: deaf{client}, Mode: SessionMode, Server: s, Lease: lease})
+	done := make(chan Result, 1)
+	go func() {
+		defer func() { recover() }() // its last words to that client panic, too: the broker's affair
+		done <- session.Run()
+	}()
+	far.Write(pgwire.AppendQuery(nil, "select 1"))
+	go peer.Write(pgwire.AppendReadyForQuery(pgwire.AppendCommandComplete(nil, "SELECT 0"), 'I'))
+	<-ended
+	if got := <-told; got != "a bug" || !s.Lost() {
+		t.Errorf("told %v, lost %v", got, s.Lost())
+	}
+	for deadline := time.Now().Add(10 * time.Second); pools.Stats()[0].Active+pools.Stats()[0].Closing > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the connection is still lent: %+v", pools.Stats()[0])
+		}
+	}
+}
+
+// TestPanicWithTheLockTaken: the lock is free again, so that the session can see that its server is gone.
+func TestPanicWithTheLockTaken(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		s, _, ended := servedBy(t, ServerConfig{})
+		func() {
+			defer s.survive()
+			if taken {
+				s.mu.Lock()
+			}
+			panic("a bug")
+		}()
+		<-ended
+		if !s.Lost() { // takes the lock
+			t.Errorf("lock taken %v: the connection goes on", taken)
+		}
 	}
 }
 

@@ -49,6 +49,9 @@ type ServerConfig struct {
 	// Noticed is told of what concerns others of the pool; nil: nobody. It is called with a lock
 	// held: it must not block or call back.
 	Noticed func(Event)
+	// Panicked is told of a panic of the reader with its stack; nil: nobody. The connection and the
+	// session that holds it end. It may be called with a lock held: it must not block or call back.
+	Panicked func(value any, stack []byte)
 	// Ended is called once, when the reader has ended and nothing of the connection is left.
 	Ended func()
 }
@@ -176,6 +179,7 @@ func (s *Server) read() {
 	if s.Ended != nil {
 		defer s.Ended()
 	}
+	defer s.survive()
 	for {
 		n, err := s.Conn.Read(s.buf[s.held:])
 		if n > 0 {
