@@ -7,7 +7,12 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
-func TestMain(m *testing.M) { os.Exit(Main(m)) }
+func TestMain(m *testing.M) {
+	if job := os.Getenv(floodJob); job != "" {
+		os.Exit(floodMain(job))
+	}
+	os.Exit(Main(m))
+}
 
 // people is a policy for most tests: whoever has a certificate may log in under its common name.
 const people = `
