@@ -49,8 +49,8 @@ drivers: ## Install the PostgreSQL drivers that the tests run through the broker
 suites: testenv ## Run the suites of PostgreSQL and pgx through the broker (built once, cached; up to 45 min)
 	$(GO) test -timeout 60m -tags suites -count 1 -v ./testenv/suites
 
-bench: build testenv ## Compare with PgBouncer, side by side; BENCH=row,… BENCH_SECONDS= BENCH_ROUNDS= PGBOUNCER= choose
-	$(GO) run ./testenv/bench
+bench: build testenv ## Compare with PgBouncer, side by side; BENCH=row,… BENCH_SECONDS= BENCH_ROUNDS= PGBOUNCER= choose, BENCH_PAGE=docs/performance.md keeps
+	$(GO) run ./testenv/bench -page "$(BENCH_PAGE)"
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"

@@ -33,16 +33,33 @@ func idleMemory(n int) work {
 		if err != nil {
 			return sample{}, err
 		}
-		clients, err := w.connect(p, n)
-		defer closeAll(clients)
-		if err != nil {
-			return sample{}, err
+		var clients []*pgconn.PgConn
+		defer func() { closeAll(clients) }()
+		points := []point{{0, before}}
+		for range growthSteps {
+			more, err := w.connect(p, n/growthSteps)
+			clients = append(clients, more...)
+			if err != nil {
+				return sample{}, err
+			}
+			time.Sleep(rest) // a figure at rest: buffers go back, the collector runs
+			kb, err := p.memory()
+			if err != nil {
+				return sample{}, err
+			}
+			points = append(points, point{len(clients), kb})
 		}
-		time.Sleep(10 * time.Second) // a figure at rest: buffers go back, the collector runs
-		after, err := p.memory()
-		return sample{value: float64(after-before) / float64(n)}, err
+		w.growth[p.name] = points
+		after := points[len(points)-1]
+		return sample{value: float64(after.KB-before) / float64(after.Clients)}, nil
 	}
 }
+
+// growthSteps is in how many steps the idle clients come, and rest how long a proxy has after each.
+const (
+	growthSteps = 5
+	rest        = 5 * time.Second
+)
 
 // besideIdle measures what share of its throughput a proxy keeps for 16 active clients when n idle
 // ones are there.

@@ -38,12 +38,14 @@ type settings struct {
 	seconds int      // of one pgbench run
 	rounds  int      // how often each row is run, in turn
 	out     string   // JSON
+	page    string   // Markdown
 	bin     string   // the broker
 }
 
 func readSettings() (settings, error) {
 	s := settings{seconds: 4, rounds: 3}
 	flag.StringVar(&s.out, "json", "", "write the figures to this `FILE`")
+	flag.StringVar(&s.page, "page", "", "put the figures into this Markdown `PAGE`, and the plot beside it")
 	flag.StringVar(&s.bin, "bin", "bin/pgsignet", "the broker's `PROGRAM`")
 	flag.Parse()
 	if rows := os.Getenv("BENCH"); rows != "" {
@@ -80,7 +82,8 @@ func run(ctx context.Context) (ok bool, err error) {
 			err = cerr
 		}
 	}()
-	report := &report{Date: time.Now().UTC(), Go: runtime.Version(), Cores: runtime.NumCPU(), Versions: w.versions}
+	report := &report{Date: time.Now().UTC(), Go: runtime.Version(), Cores: runtime.NumCPU(), Versions: w.versions,
+		Machine: machine(), Seconds: s.seconds, Rounds: s.rounds, Growth: w.growth}
 	ok = true
 	fmt.Printf("%s; %d cores; %d s a run, %d rounds, medians\n\n", strings.Join(w.versions, "; "), report.Cores, s.seconds, s.rounds)
 	fmt.Println(header)
@@ -95,6 +98,11 @@ func run(ctx context.Context) (ok bool, err error) {
 		report.Rows = append(report.Rows, result)
 		fmt.Println(result.line())
 		ok = ok && result.Pass
+	}
+	if s.page != "" {
+		if err := report.writePage(s.page); err != nil {
+			return false, err
+		}
 	}
 	if s.out == "" {
 		return ok, nil

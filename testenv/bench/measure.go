@@ -39,7 +39,7 @@ func (w *world) measure(ctx context.Context, r row) (*result, error) {
 
 func compare(r row, theirs, ours []sample) *result {
 	res := &result{
-		Name: r.name, Title: r.title, Unit: r.unit, Bar: r.value, CPUBar: r.cpu,
+		Name: r.name, Title: r.title, Unit: r.unit, Bar: r.value, CPUBar: r.cpu, OwnBar: r.own,
 		PgBouncer: median(theirs, func(s sample) float64 { return s.value }),
 		Pgsignet:  median(ours, func(s sample) float64 { return s.value }),
 	}
@@ -47,6 +47,7 @@ func compare(r row, theirs, ours []sample) *result {
 	res.PgBouncerCPU, res.PgsignetCPU = median(theirs, cpu), median(ours, cpu)
 	res.Ratio = res.Pgsignet / res.PgBouncer
 	res.Pass = r.value == 0 || (r.lower && res.Ratio <= r.value) || (!r.lower && res.Ratio >= r.value)
+	res.Pass = res.Pass && res.Pgsignet >= r.own
 	if res.PgBouncerCPU > 0 {
 		res.CPURatio = res.PgsignetCPU / res.PgBouncerCPU
 		res.Pass = res.Pass && (r.cpu == 0 || res.CPURatio <= r.cpu)

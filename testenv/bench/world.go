@@ -23,10 +23,11 @@ type world struct {
 	pg        *pgserver.Server
 	pgbouncer string
 	versions  []string
+	growth    map[string][]point // memory by clients, of each proxy
 }
 
 func newWorld(ctx context.Context, s settings) (_ *world, err error) {
-	w := &world{settings: s}
+	w := &world{settings: s, growth: make(map[string][]point)}
 	if w.dir, err = os.MkdirTemp("", "pgsignet-bench-"); err != nil {
 		return nil, err
 	}
