@@ -89,7 +89,7 @@ func (e *encoder) record(r *Record, st clean, lost uint64) {
 // start writes the fields that every line has, from time on.
 func (e *line) start(t time.Time, node string, ev Event) {
 	e.b = append(e.b, `"time":"`...)
-	e.b = t.UTC().AppendFormat(e.b, timeLayout)
+	e.time(t)
 	e.b = append(e.b, '"')
 	e.str("node", node)
 	e.key("event") // one of ours: never b64, so that parseHead finds it

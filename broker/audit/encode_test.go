@@ -275,6 +275,20 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
+// Times are written as timeLayout has them, whichever second came before.
+func TestTimes(t *testing.T) {
+	var l line
+	at := time.Date(2026, 11, 22, 9, 14, 7, 182934567, time.FixedZone("", 3600))
+	for _, step := range []time.Duration{0, time.Microsecond, time.Second, -time.Second, time.Hour, -182934567, 999, 0, -100 * 365 * 24 * time.Hour} {
+		at = at.Add(step)
+		l.reset(limits{})
+		l.time(at)
+		if want := at.UTC().Format(timeLayout); string(l.b) != want {
+			t.Errorf("%v is written %s, want %s", at, l.b, want)
+		}
+	}
+}
+
 func BenchmarkEncode(b *testing.B) {
 	for name, r := range samples() {
 		b.Run(name, func(b *testing.B) {

@@ -16,6 +16,9 @@ type line struct {
 	b   []byte
 	lim limits
 	cut bool // a name or a list did not fit its cap
+
+	second     int64 // Unix time of secondText
+	secondText []byte
 }
 
 // reset empties the line and sets the caps of the next one.
@@ -161,6 +164,19 @@ func (e *line) when(k string, t time.Time) {
 
 // timeLayout is the form of `time`: UTC, always six decimals, so that lines compare as text.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// time writes t in timeLayout without quotes. Most lines share their second with the line before.
+func (e *line) time(t time.Time) {
+	if sec := t.Unix(); sec != e.second || len(e.secondText) == 0 {
+		e.second, e.secondText = sec, t.UTC().AppendFormat(e.secondText[:0], "2006-01-02T15:04:05.")
+	}
+	e.b = append(e.b, e.secondText...)
+	us := t.Nanosecond() / 1000
+	for unit := 100_000; unit > 0; unit /= 10 {
+		e.b = append(e.b, byte('0'+us/unit%10))
+	}
+	e.b = append(e.b, 'Z')
+}
 
 const hexDigits = "0123456789abcdef"
 
