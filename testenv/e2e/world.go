@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -92,7 +93,7 @@ func (w *World) ServerTLS(leaf *pki.Leaf) pgserver.TLS {
 }
 
 func (w *World) serverOptions() pgserver.Options {
-	return pgserver.Options{TLS: w.ServerTLS(w.Server("localhost")), Ident: IdentLines(), HBA: []string{
+	return pgserver.Options{Version: version(), TLS: w.ServerTLS(w.Server("localhost")), Ident: IdentLines(), HBA: []string{
 		"hostssl all,replication all 127.0.0.1/32 cert map=pgsignet",
 		"host all all 0.0.0.0/0 reject",
 	}}
@@ -180,5 +181,12 @@ func (w *World) Backends(t testing.TB, role string) int {
 		fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE usename = '%s'", role)).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
+	return n
+}
+
+// version is the major version of PostgreSQL to test with: PGSIGNET_PG, as in PGSIGNET_PG=18, or 0 for
+// whichever is found.
+func version() int {
+	n, _ := strconv.Atoi(os.Getenv("PGSIGNET_PG"))
 	return n
 }
