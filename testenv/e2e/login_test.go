@@ -177,7 +177,7 @@ func TestA107NoStatementLeadsBeyondTheMappedRole(t *testing.T) {
 // A106, A125: start-up options that would change who the session is.
 func TestA106A125StartupOptionsCannotChangeTheRole(t *testing.T) {
 	w := Shared(t)
-	b := w.Start(t, Options{Rules: people})
+	b := underWatch(t, Options{})
 	alice := w.Client("alice")
 	before := w.Backends(t, "alice")
 	for _, params := range [][]string{
@@ -194,10 +194,14 @@ func TestA106A125StartupOptionsCannotChangeTheRole(t *testing.T) {
 		if Field(m, 'C') != "42501" || Field(m, 'S') != "FATAL" {
 			t.Errorf("%v: %s, want FATAL 42501", params, ErrorText(m))
 		}
+		if denied := b.denialOf(m); dig(denied, "denial.stage") != "startup" || dig(denied, "denial.sqlstate") != "42501" {
+			t.Errorf("%v: audit: %v", params, denied["denial"])
+		}
 	}
 	if after := w.Backends(t, "alice"); after != before {
 		t.Errorf("%d server connections were opened for refused start-ups", after-before)
 	}
+	b.undisturbed(t)
 }
 
 // W13, W14: start-up settings reach PostgreSQL as the session's, or are refused with its own error.

@@ -103,7 +103,7 @@ func (b *Broker) denialOf(m Message) map[string]any {
 // A105: a client cannot tell which of the three it was.
 func TestA105RefusalsByPolicyAreOneText(t *testing.T) {
 	w := Shared(t)
-	b := w.Start(t, Options{Rules: people})
+	b := underWatch(t, Options{})
 	texts := map[string]bool{}
 	for _, r := range refusals(w) {
 		if r.stage != "policy" {
@@ -117,6 +117,7 @@ func TestA105RefusalsByPolicyAreOneText(t *testing.T) {
 	if len(texts) != 1 {
 		t.Errorf("the client can tell refusals apart: %v", texts)
 	}
+	b.undisturbed(t)
 }
 
 func TestA1PlaintextStartupIsRefusedInPlaintext(t *testing.T) {
