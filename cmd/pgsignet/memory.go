@@ -11,7 +11,7 @@ import (
 const giveBackEvery = 2 * time.Second
 
 // giveBackMemory returns memory to the system after a storm of logins, until ctx ends. A handshake
-// leaves some 100 KB of garbage; thousands at once make a heap that is mostly that, and clients that
+// leaves some 50 KB of garbage; thousands at once make a heap that is mostly that, and clients that
 // are idle allocate nothing that would have it collected.
 func giveBackMemory(ctx context.Context) {
 	tick := time.NewTicker(giveBackEvery)
@@ -54,7 +54,7 @@ func readHeap() heap {
 
 // Unless leastWaste was allocated since memory was last returned it is not worth it; nor is it while
 // the process allocates more than quietAllocation in giveBackEvery: it would need the memory again. In
-// bytes. (Looking after thousands of idle sessions allocates a few MB a second.)
+// bytes.
 const (
 	leastWaste      = 16 << 20
 	quietAllocation = 16 << 20
