@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build deb test testenv drivers suites lint bench fuzz up down
+.PHONY: help demo build deb test testenv drivers race suites lint bench fuzz up down
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,13 +32,19 @@ deb: build ## Build bin/pgsignet_VERSION_ARCH.deb: program, units, manual pages,
 	@gzip -9n bin/deb/*.1 bin/deb/*.5 bin/deb/changelog
 	@$(TOOL) nfpm package --config deploy/deb/nfpm.yaml --packager deb --target bin/
 
-# The packages that wait most begin first, so that none of them is left alone at the end.
-LONGEST := ./testenv/e2e ./testenv/compat ./testenv/docs
+# What drives the built program: without -race in `make test`, with it in `make race`.
+PROGRAM := ./testenv/e2e ./testenv/compat
+PARTS   := $(shell $(GO) list ./... | grep -v -e /testenv/e2e$$ -e /testenv/compat$$)
 # A program with the race detector sleeps a second when it exits, and the tests start hundreds.
 test: export GORACE = atexit_sleep_ms=20
-test: testenv drivers ## Run every test against a real PostgreSQL: with -race, then figures and random cases without
-	$(GO) test -race -timeout 14m $(LONGEST) ./...
-	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL|FailsNoTransaction)' ./...
+test: testenv drivers ## Run every test against a real PostgreSQL: the parts with -race, the program, figures and random cases
+	$(GO) test -race -timeout 14m $(PARTS)
+	$(GO) test -timeout 14m $(PROGRAM)
+	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL)' $(PARTS)
+
+race: export GORACE = atexit_sleep_ms=20
+race: testenv drivers ## Run the program's tests with -race, too (some 20 min)
+	$(GO) test -race -timeout 40m $(PROGRAM)
 
 testenv: ## Install what the tests need and this machine lacks
 	@$(GO) run ./testenv/pgserver/setup
