@@ -133,8 +133,12 @@ func (l *ledger) raiseFence() {
 }
 
 // needsFence says whether the Sync that was just sent must be followed by a fence: it is, or may come
-// to be, unknown how many of the Syncs before it a COPY has eaten.
+// to be, unknown how many of the Syncs before it a COPY has eaten. Where a COPY may read it as its data
+// there is none: a Close in them would abort it. A later Sync, or any reply, ends the doubt then.
 func (l *ledger) needsFence() bool {
+	if l.mayRead() {
+		return false
+	}
 	if l.loose || l.maybe > 0 && (l.copy != copyIn || l.sealed) {
 		return true
 	}
@@ -143,6 +147,22 @@ func (l *ledger) needsFence() bool {
 	}
 	end := l.ends[len(l.ends)-1]
 	return l.any(func(t token) bool { return t.kind == kindSync && t.seq <= end })
+}
+
+// mayRead says whether what is sent now may be taken for the data of a COPY: of the one under way, or
+// of an outstanding request behind which the client has sent no end of a COPY.
+func (l *ledger) mayRead() bool {
+	if l.copy == copyIn && !l.sealed {
+		return true
+	}
+	end := uint64(0)
+	if len(l.ends) > 0 {
+		end = l.ends[len(l.ends)-1]
+	}
+	head, _ := l.fifo.head()
+	return l.any(func(t token) bool {
+		return (t.kind == kindExecute || t.kind == kindQuery) && t.seq > end && (l.copy == copyNone || t.seq != head.seq)
+	})
 }
 
 func (l *ledger) extended(k kind, from origin, n *note) {

@@ -289,7 +289,7 @@ func (d *differ) cancel(s *script, through *wireConn) {
 }
 
 // diffFor is how long the stress test runs: PGSIGNET_DIFF, a duration as in PGSIGNET_DIFF=60s. Without
-// it the test does not run: it still finds differences (docs/transparency.md).
+// it the test does not run.
 func diffFor(t *testing.T) time.Duration {
 	s := os.Getenv("PGSIGNET_DIFF")
 	if s == "" {

@@ -55,6 +55,11 @@ var wireRules = []struct {
 	{"W56 W61 COPY in pieces", [][]byte{
 		Query("create temp table w56 (n int, s text)"), joined(Query("copy w56 from stdin"), Msg('d', "1\ta"), Msg('d', "b\n2"), Msg('d', "\tc\n"), Msg('c', "")),
 		Query("select n + 0, s || '' from w56"), Query("discard temp")}},
+	{"W57 a Sync that a COPY reads, behind another COPY", [][]byte{
+		Query("create temp table w57 (n int)"),
+		joined(synced, synced, parsed("", "copy w57 from stdin"), bound("", ""), executed(""), Msg('c', ""), synced,
+			bound("", ""), executed(""), synced, Msg('c', ""), synced, unnames(""), synced, synced),
+		Query("discard temp")}},
 	{"W58 late copy messages", [][]byte{joined(Query("copy no_such_table from stdin"), Msg('d', "1\n"), Msg('c', ""), Msg('f', "no\x00"), Query("select 58"))}},
 	{"W59 data before it is asked for", [][]byte{Query("create temp table w59 (n int)"), joined(parsed("", "copy w59 from stdin"), bound("", ""), executed(""), Msg('d', "59\n"), Msg('c', ""), synced), Query("discard temp")}},
 	{"W64 notices", [][]byte{Query("do $$ begin raise notice 'one'; raise warning 'two'; end $$")}},
