@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -114,6 +115,7 @@ func (w *watch) undisturbed(t *testing.T) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("before %+v, after %+v", w.before, now)
+			syscall.Kill(w.PID(), syscall.SIGQUIT) // its goroutines end the output
 		}
 	})
 	Poll(t, "nothing to be left", func() bool { now = w.footprint(t); return now.within(w.before) })
