@@ -94,6 +94,28 @@ func TestPanicOverAMessageEndsItsConnection(t *testing.T) {
 	}
 }
 
+// lent leases s from a pool of its own; given waits until the pool has the slot back.
+func lent(t *testing.T, s *Server) (lease pool.Lease[*Server], given func()) {
+	t.Helper()
+	pools, err := pool.New(pool.Config[*Server]{Dial: func(context.Context, pool.Key) (*Server, error) { return s, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pools.Close() })
+	lease, err = pools.Acquire(t.Context(), pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lease, func() {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); pools.Stats()[0].Active+pools.Stats()[0].Closing > 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the connection is still lent: %+v", pools.Stats()[0])
+			}
+		}
+	}
+}
+
 // deaf is a client to whom a write panics.
 type deaf struct{ net.Conn }
 
@@ -109,18 +131,9 @@ func TestPanicOfTheReaderEndsItsSession(t *testing.T) {
 		}
 		told <- value
 	}})
-	pools, err := pool.New(pool.Config[*Server]{Dial: func(context.Context, pool.Key) (*Server, error) { return s, nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pools.Close()
-	lease, err := pools.Acquire(t.Context(), pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	lease, given := lent(t, s)
 	client, far := net.Pipe()
 	defer client.Close()
-	go io.Copy(io.Discard, peer)
 	session := New(Config{Client: deaf{client}, Mode: SessionMode, Server: s, Lease: lease})
 	done := make(chan Result, 1)
 	go func() {
@@ -128,16 +141,15 @@ func TestPanicOfTheReaderEndsItsSession(t *testing.T) {
 		done <- session.Run()
 	}()
 	far.Write(pgwire.AppendQuery(nil, "select 1"))
-	go peer.Write(pgwire.AppendReadyForQuery(pgwire.AppendCommandComplete(nil, "SELECT 0"), 'I'))
+	if _, _, err := readMessage(peer); err != nil { // before it was asked, an answer is only the end of a bad server
+		t.Fatal(err)
+	}
+	peer.Write(pgwire.AppendReadyForQuery(pgwire.AppendCommandComplete(nil, "SELECT 0"), 'I'))
 	<-ended
 	if got := <-told; got != "a bug" || !s.Lost() {
 		t.Errorf("told %v, lost %v", got, s.Lost())
 	}
-	for deadline := time.Now().Add(10 * time.Second); pools.Stats()[0].Active+pools.Stats()[0].Closing > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the connection is still lent: %+v", pools.Stats()[0])
-		}
-	}
+	given()
 }
 
 // TestPanicWithTheLockTaken: the lock is free again, so that the session can see that its server is gone.
@@ -166,15 +178,7 @@ func (panicking) Read([]byte) (int, error) { panic("a bug") }
 // TestPanicGivesTheServerConnectionBack: the slot in the pool is free again, and the backend gone.
 func TestPanicGivesTheServerConnectionBack(t *testing.T) {
 	s, peer, ended := servedBy(t, ServerConfig{})
-	pools, err := pool.New(pool.Config[*Server]{Dial: func(context.Context, pool.Key) (*Server, error) { return s, nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pools.Close()
-	lease, err := pools.Acquire(t.Context(), pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	lease, given := lent(t, s)
 	client, _ := net.Pipe()
 	defer client.Close()
 	session := New(Config{Client: panicking{client}, Mode: SessionMode, Server: s, Lease: lease})
@@ -190,9 +194,5 @@ func TestPanicGivesTheServerConnectionBack(t *testing.T) {
 	if _, err := io.Copy(io.Discard, peer); err != nil {
 		t.Errorf("the backend reads %v, want its client's end", err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); pools.Stats()[0].Active+pools.Stats()[0].Closing > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the connection is still lent: %+v", pools.Stats()[0])
-		}
-	}
+	given()
 }
