@@ -3,27 +3,9 @@ package downstream
 import (
 	"net"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// setUserTimeout bounds how long sent bytes may stay unacknowledged (W86): without it a client
-// whose network died holds its server for a quarter of an hour.
-func setUserTimeout(conn *net.TCPConn, d time.Duration) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-	})
-	if err != nil {
-		return err
-	}
-	return failed
-}
 
 // unread reports whether bytes are waiting in the socket, without waiting for any.
 func unread(conn net.Conn) bool {

@@ -2,13 +2,7 @@
 
 package downstream
 
-import (
-	"net"
-	"time"
-)
-
-// setUserTimeout does nothing: the option is Linux's. Keepalive ends dead connections here.
-func setUserTimeout(*net.TCPConn, time.Duration) error { return nil }
+import "net"
 
 // unread reports nothing here: bytes stuffed behind a request are then found when the handshake
 // does not begin with a TLS record.

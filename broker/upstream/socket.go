@@ -15,10 +15,6 @@ import (
 // 6 KiB; a certificate chain may take 64 KiB (A112).
 const maxLogin = 1 << 20
 
-// keepAlive finds a dead server within two minutes; a NAT that forgets idle flows after five stays
-// awake (W86).
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}
-
 // userTimeout is how long sent bytes may stay unacknowledged (W86).
 const userTimeout = 30 * time.Second
 
@@ -33,7 +29,7 @@ type socket struct {
 
 // dialTCP connects to ip:port.
 func dialTCP(ctx context.Context, addr string) (*socket, error) {
-	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	dialer := net.Dialer{KeepAlive: -1} // SetOptions sets it
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -41,8 +37,7 @@ func dialTCP(ctx context.Context, addr string) (*socket, error) {
 	tcp := conn.(*net.TCPConn)
 	s := &socket{Conn: sock.New(tcp)}
 	s.left.Store(maxLogin)
-	_ = s.SetNoDelay(true)                     // errors mean that the socket is gone,
-	_ = setUserTimeout(s.TCPConn, userTimeout) // which the next read reports
+	sock.SetOptions(tcp, userTimeout)
 	return s, nil
 }
 

@@ -1,4 +1,4 @@
-package upstream
+package sock
 
 import (
 	"net"
@@ -7,8 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setUserTimeout bounds how long sent bytes may stay unacknowledged: without it a server whose
-// network died holds its session for a quarter of an hour.
 func setUserTimeout(conn *net.TCPConn, d time.Duration) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
