@@ -120,14 +120,18 @@ func (s *Session) undone(server *Server) {
 // tagged acts on the command tag of a statement, whichever way it came in. Called with the server's
 // mu.
 func (s *Session) tagged(server *Server, tag string, n *note) {
+	switch tag {
+	case "COMMIT", "DISCARD ALL": // what follows in the batch may yet fail
+		s.committed = len(s.pending)
+		server.unpin(server.unpins)
+		server.unpins = 0
+	}
 	if s.cfg.Mode == TransactionMode && n != nil && n.change != nil {
 		return // a statement on its own: its effect is known
 	}
 	switch tag {
 	case "ROLLBACK":
 		s.undone(server)
-	case "COMMIT": // in a batch that may yet fail
-		s.committed = len(s.pending)
 	case "RESET", "DISCARD ALL":
 		server.recheck, server.tokenOf, server.suspect = true, nil, true
 	case "SET":

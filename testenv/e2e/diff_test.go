@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -199,9 +200,9 @@ func (d *differ) session(s *script, cuts *rand.Rand, direct, through *wireConn) 
 			return
 		}
 		got, err := through.run(step, cuts)
-		fmt.Fprintf(&past, "%s -> %s\n", Types(splitClient(step)), Types(want))
+		fmt.Fprintf(&past, "%s -> %s\n", brief(step), Types(want))
 		if a, b := transcript(got), transcript(want); err != nil || a != b {
-			d.report("%s: %v\nbefore %s\nsent %s\ngot %s\nwant %s\nthey part at\ngot %s\nwant %s", s.mark, err, tail(past.String(), 3000),
+			d.report("%s: %v\nbefore %s\nsent %s\ngot %s\nwant %s\nthey part at\ngot %s\nwant %s", s.mark, err, tail(past.String(), 20000),
 				readable(step), Types(got), Types(want), parting(a, b), parting(b, a))
 			return
 		}
@@ -220,6 +221,20 @@ func (d *differ) session(s *script, cuts *rand.Rand, direct, through *wireConn) 
 
 // NetConn is the socket below TLS.
 func (w *wireConn) NetConn() net.Conn { return w.Conn.(*tls.Conn).NetConn() }
+
+// brief is a step in one line, without its terminator.
+func brief(step []byte) string {
+	var words []string
+	for _, m := range splitClient(bytes.TrimSuffix(step, terminator)) {
+		word := string(m.Type)
+		switch m.Type {
+		case 'Q', 'P', 'B', 'C', 'D':
+			word += strings.ReplaceAll(string(bytes.Trim(m.Body, "\x00")), "\x00", "|")
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, "; ")
+}
 
 // readable is a step with a message to the line.
 func readable(step []byte) string {
@@ -302,6 +317,19 @@ func diffFor(t *testing.T) time.Duration {
 	return d
 }
 
+// diffSeed chooses the scripts: PGSIGNET_DIFF_SEED, a number as a run has logged it, or one of its own.
+func diffSeed(t *testing.T) uint64 {
+	s := os.Getenv("PGSIGNET_DIFF_SEED")
+	if s == "" {
+		return uint64(time.Now().UnixNano())
+	}
+	seed, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seed
+}
+
 // differences runs the stress test against a program and returns what it found.
 func differences(t *testing.T, w *World, run time.Duration) (found []string, steps int) {
 	b := w.Start(t, Options{Rules: people, Pool: transactions(4, `wait_timeout = "50s"`), Audit: `level = "session"`})
@@ -309,7 +337,7 @@ func differences(t *testing.T, w *World, run time.Duration) (found []string, ste
 		w.Exec(t, database, "drop schema if exists diff cascade; create schema diff authorization alice")
 	}
 	d := &differ{t: t, world: w, broker: b, until: time.Now().Add(run)}
-	seed := uint64(time.Now().UnixNano())
+	seed := diffSeed(t)
 	var clients sync.WaitGroup
 	for i := range 32 {
 		clients.Go(func() { d.client(seed, i) })

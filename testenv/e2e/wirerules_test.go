@@ -52,6 +52,12 @@ var wireRules = []struct {
 		joined(parsed("w44", "select length('"+strings.Repeat("x", 300<<10)+"')"), bound("", "w44"), executed(""), synced), joined(bound("", "w44"), executed(""), synced),
 		joined(parsed("w44", "select 2 -- "+strings.Repeat("x", 300<<10)), synced), Query("discard all")}},
 	{"W47 W49 a search_path with quotes", [][]byte{Query(`set search_path = "a b", 'c''d', public`), Query("show search_path"), Query("reset search_path")}},
+	{"W40 W46 what has committed stays when the rest of its batch fails", [][]byte{
+		Query("set work_mem = '697kB'"), Query("set timezone = 'Etc/GMT+5'"), joined(parsed("w40", "select 1"), synced),
+		joined(parsed("", "discard all"), bound("", ""), executed(""), parsed("", "selec"), synced),
+		Query("select current_setting('work_mem'), current_setting('timezone')"), joined(bound("", "w40"), synced),
+		joined(parsed("", "set work_mem = '698kB'"), bound("", ""), executed(""), parsed("", "commit"), bound("", ""), executed(""), parsed("", "selec"), synced),
+		Query("show work_mem"), Query("discard all")}},
 	{"W56 W61 COPY in pieces", [][]byte{
 		Query("create temp table w56 (n int, s text)"), joined(Query("copy w56 from stdin"), Msg('d', "1\ta"), Msg('d', "b\n2"), Msg('d', "\tc\n"), Msg('c', "")),
 		Query("select n + 0, s || '' from w56"), Query("discard temp")}},
