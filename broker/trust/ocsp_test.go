@@ -205,6 +205,13 @@ func TestA68Delegates(t *testing.T) {
 		v, err := f.verdict(ocspStrict, nil)
 		yes.compare(t, v, err)
 	})
+	t.Run("the one before it is sent too", func(t *testing.T) {
+		old := f.Issue(f.Clients, with(func(s *pki.Shape) { s.NotAfter = time.Now().Add(-time.Second) }))
+		renewed := f.Issue(f.Clients, delegate)
+		f.responder.says(f.about(f.Clients, pki.OCSPShape{Responder: old, SignedBy: renewed.Key, Embed: []*pki.Leaf{renewed}}))
+		v, err := f.verdict(ocspStrict, nil)
+		yes.compare(t, v, err)
+	})
 	t.Run("revoked delegate", func(t *testing.T) {
 		signer := f.Issue(f.Clients, delegate)
 		list, err := f.Clients.CRL(revoke(signer))

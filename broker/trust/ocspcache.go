@@ -16,7 +16,7 @@ const (
 	unknownFor   = time.Minute      // how long "unknown" is believed: the CA may have issued it just now
 	ocspRetry    = 10 * time.Second // after a failure, before a login asks again
 	minOCSPPause = 30 * time.Second // between two background questions about one certificate
-	maxFetches   = 64               // questions under way at once
+	maxFetches   = 64               // questions under way at once to one responder
 )
 
 // ocspKey stands for a CertID without its choice of hash: issuer's name and key, and serial (T61).
@@ -38,7 +38,7 @@ func ocspKeyOf(cert, issuer *x509.Certificate) ocspKey {
 type ocspCache struct {
 	client *http.Client
 	clock  func() time.Time
-	slots  chan struct{} // one per question under way
+	slots  responderSlots // one per question under way
 
 	// revoked holds a signal when a certificate turned out to be revoked since it was last read.
 	revoked chan struct{}
@@ -59,7 +59,7 @@ type ocspEntry struct {
 
 func newOCSPCache(clock func() time.Time) *ocspCache {
 	return &ocspCache{
-		client: newOCSPClient(), clock: clock, slots: make(chan struct{}, maxFetches),
+		client: newOCSPClient(), clock: clock, slots: responderSlots{byHost: map[string]*slots{}},
 		revoked: make(chan struct{}, 1), answers: map[ocspKey]*list.Element{}, order: list.New(),
 	}
 }
@@ -103,6 +103,7 @@ func (c *ocspCache) offer(sub *subject, a *ocspAnswer) {
 // take stores an answer and signals when a certificate turns out to be revoked. mu is held.
 func (c *ocspCache) take(e *ocspEntry, a *ocspAnswer) {
 	old := e.answer
+	a = &ocspAnswer{word: a.word, thisUpdate: a.thisUpdate, until: a.until, revokedAt: a.revokedAt} // raw may have 64 KiB
 	if old != nil && (old.thisUpdate.After(a.thisUpdate) || old.thisUpdate.Equal(a.thisUpdate) && old.word == saysRevoked) {
 		return
 	}
@@ -150,7 +151,7 @@ func (c *ocspCache) ask(ctx context.Context, sub *subject, now time.Time, revoke
 	c.mu.Unlock()
 	if pending == nil {
 		// The waiters must not suffer when this client goes away.
-		c.fetch(context.WithoutCancel(ctx), e, later, revoked)
+		_ = c.fetch(context.WithoutCancel(ctx), e, later, revoked) // e has its error
 	} else if err := await(ctx, pending); err != nil {
 		return nil, err
 	}
@@ -184,12 +185,12 @@ func (e *ocspEntry) outcome(now time.Time) (*ocspAnswer, error) {
 	return nil, errors.New("OCSP answer is not current")
 }
 
-// fetch asks the responders about e, whose pending the caller has set.
-func (c *ocspCache) fetch(ctx context.Context, e *ocspEntry, clock func() time.Time, revoked func(*subject) bool) {
+// fetch asks the responders about e, whose pending the caller has set, and leaves the outcome in e.
+func (c *ocspCache) fetch(ctx context.Context, e *ocspEntry, clock func() time.Time, revoked func(*subject) bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, ocspTimeout)
 	defer cancel()
 	var a *ocspAnswer
-	err := errors.New("too many OCSP questions under way")
+	err = errOCSPPanic
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -200,32 +201,52 @@ func (c *ocspCache) fetch(ctx context.Context, e *ocspEntry, clock func() time.T
 		close(e.pending)
 		e.pending = nil
 	}()
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-		a, err = fetchOCSP(ctx, c.client, &e.sub, clock, revoked)
-	case <-ctx.Done():
+	done, err := c.slots.enter(ctx, firstResponder(&e.sub))
+	if err != nil {
+		return err
 	}
+	defer done()
+	err = errOCSPPanic
+	a, err = fetchOCSP(ctx, c.client, &e.sub, clock, revoked)
+	return err
 }
 
-// due lists the entries to refresh: past half the life of their answer, or without one, and not
-// asked lately. Certificates that expired are forgotten. It marks them as asked.
+var errOCSPPanic = errors.New("panic in OCSP")
+
+// claim sets e's pending for the caller to fetch it, unless somebody else has asked about it by now.
+func (c *ocspCache) claim(e *ocspEntry, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !e.due(now) {
+		return false
+	}
+	e.pending = make(chan struct{})
+	return true
+}
+
+// due lists the entries to refresh, most recent first. Certificates that expired are forgotten.
 func (c *ocspCache) due(now time.Time) []*ocspEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []*ocspEntry
 	for el := c.order.Front(); el != nil; {
 		e, next := el.Value.(*ocspEntry), el.Next()
-		switch {
-		case now.After(e.sub.cert.NotAfter):
+		if now.After(e.sub.cert.NotAfter) {
 			c.order.Remove(el)
 			delete(c.answers, e.sub.ocsp)
-		case e.pending != nil || now.Before(e.asked.Add(minOCSPPause)) || len(e.sub.cert.OCSPServer) == 0:
-		case e.answer == nil || e.answer.word == saysUnknown || !now.Before(halfLife(e.answer)):
-			e.pending = make(chan struct{})
+		} else if e.due(now) {
 			out = append(out, e)
 		}
 		el = next
 	}
 	return out
+}
+
+// due says that e is to be asked about in the background: past half the life of its answer, or without
+// one, and not asked lately. The cache's mu is held.
+func (e *ocspEntry) due(now time.Time) bool {
+	if e.pending != nil || now.Before(e.asked.Add(minOCSPPause)) || len(e.sub.cert.OCSPServer) == 0 {
+		return false
+	}
+	return e.answer == nil || e.answer.word == saysUnknown || !now.Before(halfLife(e.answer))
 }

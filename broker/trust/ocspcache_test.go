@@ -2,6 +2,8 @@ package trust
 
 import (
 	"crypto/x509"
+	"errors"
+	"math/big"
 	"net/http"
 	"sync"
 	"testing"
@@ -143,15 +145,14 @@ func TestOCSPIntermediate(t *testing.T) {
 	yes.check(t, f.load(nil), peer(t, leaf), time.Now())
 }
 
-// TestOCSPWaitsForOthersBriefly: a question that waits for its turn behind thousands, against a
-// responder that hangs, holds a login up no longer than one of its own would (T60).
+// TestOCSPWaitsForOthersBriefly: somebody else's question, which may wait for its turn first, holds a login up no longer than one of its own would (T60).
 func TestOCSPWaitsForOthersBriefly(t *testing.T) {
 	f := newOCSPFixture(t)
 	p := peer(t, f.alice)
 	sub := subjectsOf([]*x509.Certificate{p[0], peer(t, &f.Clients.Leaf)[0]})[0]
 	synctest.Test(t, func(t *testing.T) {
 		c := newOCSPCache(time.Now)
-		c.entry(&sub).pending = make(chan struct{}) // as due leaves those that are not asked about yet
+		c.entry(&sub).pending = make(chan struct{}) // somebody asks, and is not answered
 		began := time.Now()
 		if a, err := c.ask(t.Context(), &sub, began, func(*subject) bool { return false }); a != nil || err == nil {
 			t.Errorf("got answer %v, error %v", a, err)
@@ -160,4 +161,103 @@ func TestOCSPWaitsForOthersBriefly(t *testing.T) {
 			t.Errorf("waited %s, want at most %s", waited, ocspTimeout)
 		}
 	})
+}
+
+// hosts answers for OCSP responders: "hangs" never does, all others refuse, and are counted.
+type hosts struct{ asked sync.Map }
+
+func (h *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Host == "hangs" {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	h.asked.Store(r.URL.Host, time.Now())
+	return nil, errors.New("refused")
+}
+
+// subjects makes n subjects that name the responder.
+func (f *ocspFixture) subjects(responder string, n int) []*subject {
+	p := peer(f.t, f.alice)
+	list := make([]*subject, n)
+	for i := range list {
+		leaf := *p[0]
+		leaf.SerialNumber = big.NewInt(int64(i + 1))
+		leaf.OCSPServer = []string{"http://" + responder + "/"}
+		sub := subjectsOf([]*x509.Certificate{&leaf, peer(f.t, &f.Clients.Leaf)[0]})[0]
+		sub.ocsp[0] ^= responder[0] // serials are the same for all responders
+		list[i] = &sub
+	}
+	return list
+}
+
+// TestOCSPResponderThatHangs holds up no question to another, in the background (T61) or at a login (A70),
+// and none about the same certificates once it answers again.
+func TestOCSPResponderThatHangs(t *testing.T) {
+	f := newOCSPFixture(t)
+	slow, other := f.subjects("hangs", 500), f.subjects("other", 1)[0]
+	never := func(*subject) bool { return false }
+	t.Run("in the background", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, h := newOCSPCache(time.Now), &hosts{}
+			c.client = &http.Client{Transport: h}
+			for _, sub := range append([]*subject{other}, slow...) { // the most recent is asked about first
+				c.entry(sub)
+			}
+			w := &Watcher{}
+			w.current.Store(&Snapshot{ocsp: c})
+			began := time.Now()
+			var wg sync.WaitGroup
+			wg.Go(func() { w.refreshDue(t.Context(), c) })
+			time.Sleep(time.Second)
+			waiting := 0
+			c.mu.Lock()
+			for _, sub := range slow {
+				if c.entry(sub).pending != nil {
+					waiting++
+				}
+			}
+			c.mu.Unlock()
+			if waiting > refreshers {
+				t.Errorf("a login would wait for the questions about %d certificates, %d are asked", waiting, refreshers)
+			}
+			wg.Wait()
+			if at, ok := h.asked.Load("other"); !ok || at.(time.Time).Sub(began) > 2*ocspTimeout {
+				t.Errorf("the other responder was asked at %v, the round began at %v", at, began)
+			}
+		})
+	})
+	t.Run("logins", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, h := newOCSPCache(time.Now), &hosts{}
+			c.client = &http.Client{Transport: h}
+			began := time.Now()
+			var wg sync.WaitGroup
+			for _, sub := range slow {
+				wg.Go(func() { _, _ = c.ask(t.Context(), sub, began, never) })
+			}
+			synctest.Wait()
+			_, _ = c.ask(t.Context(), other, began, never)
+			if at, ok := h.asked.Load("other"); !ok || !at.(time.Time).Equal(began) {
+				t.Errorf("the other responder was asked at %v, want at once, %v", at, began)
+			}
+			wg.Wait()
+			if len(c.slots.byHost) != 0 {
+				t.Errorf("%d responders are held after all was asked", len(c.slots.byHost))
+			}
+		})
+	})
+}
+
+// TestOCSPAnswersAreSmall: what is remembered of an answer does not grow with what came with it: a client's
+// staple may be padded with certificates up to 64 KiB.
+func TestOCSPAnswersAreSmall(t *testing.T) {
+	f := newOCSPFixture(t)
+	s := f.load(nil)
+	v, err := s.Verify(t.Context(), peer(t, f.alice), f.about(f.Clients, pki.OCSPShape{}), time.Now())
+	yes.compare(t, v, err)
+	for el := s.ocsp.order.Front(); el != nil; el = el.Next() {
+		if a := el.Value.(*ocspEntry).answer; a == nil || a.raw != nil {
+			t.Errorf("remembered is %+v", a)
+		}
+	}
 }

@@ -125,6 +125,16 @@ func responders(sub *subject) []string {
 	return out
 }
 
+// firstResponder is the host that is asked first about sub; "" when there is none.
+func firstResponder(sub *subject) string {
+	for _, raw := range responders(sub) {
+		if u, err := url.Parse(raw); err == nil {
+			return u.Host
+		}
+	}
+	return ""
+}
+
 func post(ctx context.Context, client *http.Client, responder string, request []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, responder, bytes.NewReader(request))
 	if err != nil {

@@ -26,12 +26,8 @@ func verifyOCSP(raw []byte, sub *subject, now time.Time, nonce []byte, revoked f
 	if err != nil {
 		return nil, err
 	}
-	signer, err := r.signer(sub.issuer, now, revoked)
-	if err != nil {
+	if err := r.verifySigner(sub.issuer, now, revoked); err != nil {
 		return nil, err
-	}
-	if err := r.alg.verify(signer.PublicKey, r.alg.digest(r.rawTBS), r.signature); err != nil {
-		return nil, fmt.Errorf("OCSP response: %w", err)
 	}
 	if nonce != nil && r.nonce != nil && !bytes.Equal(nonce, r.nonce) {
 		return nil, errors.New("OCSP response with another nonce")
@@ -64,26 +60,36 @@ func (r *ocspResponse) answer(raw []byte, sub *subject, now time.Time) (*ocspAns
 	return best, nil
 }
 
-// signer is the issuer itself, or a delegate that the issuer signed directly, is in date and has
-// id-kp-OCSPSigning by name; the responder ID must be its own.
-func (r *ocspResponse) signer(issuer *x509.Certificate, now time.Time, revoked func(*subject) bool) (*x509.Certificate, error) {
+// verifySigner wants the signature of the issuer itself, or of a delegate that the issuer signed directly, is in
+// date and has id-kp-OCSPSigning by name; the responder ID must be its own. A responder that has renewed
+// its certificate may send the old one of that name too: one that passes suffices.
+func (r *ocspResponse) verifySigner(issuer *x509.Certificate, now time.Time, revoked func(*subject) bool) error {
 	if r.namedBy(issuer) {
-		return issuer, nil
+		return r.signedBy(issuer)
 	}
+	err := errors.New("OCSP response by an unknown signer")
 	for _, c := range r.certs {
 		if !r.namedBy(c) {
 			continue
 		}
-		if err := checkDelegate(c, issuer, now); err != nil {
-			return nil, err
+		if err = checkDelegate(c, issuer, now); err != nil {
+			continue
 		}
 		sub := subjectsOf([]*x509.Certificate{c, issuer})[0]
 		if revoked(&sub) {
-			return nil, errors.New("OCSP response by a revoked delegate")
+			err = errors.New("OCSP response by a revoked delegate")
+		} else if err = r.signedBy(c); err == nil {
+			return nil
 		}
-		return c, nil
 	}
-	return nil, errors.New("OCSP response by an unknown signer")
+	return err
+}
+
+func (r *ocspResponse) signedBy(c *x509.Certificate) error {
+	if err := r.alg.verify(c.PublicKey, r.alg.digest(r.rawTBS), r.signature); err != nil {
+		return fmt.Errorf("OCSP response: %w", err)
+	}
+	return nil
 }
 
 func (r *ocspResponse) namedBy(c *x509.Certificate) bool {

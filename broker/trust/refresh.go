@@ -45,14 +45,22 @@ func (w *Watcher) awaitRevoked(ctx context.Context) {
 	}
 }
 
-// refreshDue asks about every entry that is due.
+// refreshDue asks about every entry that is due. A responder that gives no answer in time is asked no
+// more until the next look: it holds up neither the others nor logins that it would answer by then.
 func (w *Watcher) refreshDue(ctx context.Context, cache *ocspCache) {
 	queue := make(chan *ocspEntry)
 	var wg sync.WaitGroup
+	var silent sync.Map // by host
 	for range refreshers {
 		wg.Go(func() {
 			for e := range queue {
-				w.refreshOne(ctx, cache, e)
+				host := firstResponder(&e.sub)
+				if _, skip := silent.Load(host); skip || ctx.Err() != nil || !cache.claim(e, cache.clock()) {
+					continue
+				}
+				if err := w.refreshOne(ctx, cache, e); errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errOCSPSlots) {
+					silent.Store(host, true)
+				}
 			}
 		})
 	}
@@ -64,10 +72,10 @@ func (w *Watcher) refreshDue(ctx context.Context, cache *ocspCache) {
 }
 
 // refreshOne survives a panic of a parser on what a responder sent; fetch records the failure.
-func (w *Watcher) refreshOne(ctx context.Context, cache *ocspCache, e *ocspEntry) {
+func (w *Watcher) refreshOne(ctx context.Context, cache *ocspCache, e *ocspEntry) error {
 	defer func() { _ = recover() }()
 	s := w.Current()
-	cache.fetch(ctx, e, cache.clock, s.delegateRevoked(cache.clock()))
+	return cache.fetch(ctx, e, cache.clock, s.delegateRevoked(cache.clock()))
 }
 
 // renew puts a copy of the snapshot in force: a new pointer is what sessions look for (T90).
