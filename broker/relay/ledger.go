@@ -76,6 +76,8 @@ type ledger struct {
 	loose  bool     // some of the Syncs at the head of the queue may have been answered already
 	owed   int      // ReadyForQuery that come besides those of the queue if it ate none
 
+	failing uint64 // seq of the last request that has failed and is still owed its ReadyForQuery
+
 	syncAt  uint64  // seq of the last Sync
 	cut     uint64  // seq of the last token that an error has cancelled
 	dropped []*note // what an error has cancelled, for the owner to undo, oldest first
@@ -161,7 +163,8 @@ func (l *ledger) mayRead() bool {
 	}
 	head, _ := l.fifo.head()
 	return l.any(func(t token) bool {
-		return (t.kind == kindExecute || t.kind == kindQuery) && t.seq > end && (l.copy == copyNone || t.seq != head.seq)
+		over := t.seq == head.seq && l.copy != copyNone || t.seq == l.failing
+		return (t.kind == kindExecute || t.kind == kindQuery) && t.seq > end && !over
 	})
 }
 
@@ -198,7 +201,7 @@ func (l *ledger) push(k kind, from origin, n *note) {
 // whether that token is complete with it. Asynchronous messages (N, A, S) are not for the ledger.
 func (l *ledger) received(typ, status byte) (t token, done bool, err error) {
 	head, ok := l.fifo.head()
-	if l.loose && typ != 'Z' && ok && head.kind == kindSync {
+	if l.loose && typ != 'Z' && ok && !(typ == 'E' && head.kind == kindSync && l.failsItself()) {
 		head, ok = l.resolve()
 	}
 	switch typ {
@@ -230,6 +233,18 @@ func (l *ledger) resolve() (head token, ok bool) {
 	return head, ok
 }
 
+// failsItself says whether an error that comes while a Sync is the oldest request can be nobody's but a
+// Sync's, at its implicit commit (W20): behind the Syncs there is nothing, or a Close, as in a fence,
+// which never fails.
+func (l *ledger) failsItself() bool {
+	for i := range l.fifo.size {
+		if t := l.fifo.buf[(l.fifo.at+i)%len(l.fifo.buf)]; t.kind != kindSync {
+			return t.kind == kindClose
+		}
+	}
+	return true
+}
+
 // fits says whether a server message may answer the head of the queue, and whether it completes it.
 func (l *ledger) fits(head token, typ byte) (fits, done bool) {
 	runs := head.kind == kindExecute || head.kind == kindQuery
@@ -252,7 +267,7 @@ func (l *ledger) fits(head token, typ byte) (fits, done bool) {
 	case 'D', 'd', 'c':
 		return runs, false
 	case 'C', 'I', 's':
-		l.commandEnds(typ)
+		l.commandEnds(typ, head)
 		return runs, head.kind == kindExecute
 	case 'G', 'H', 'W':
 		if runs {
@@ -287,10 +302,14 @@ func (l *ledger) copyBegins(typ byte, head token) {
 	l.maybe += l.fifo.removeSyncs(head.seq, limit)
 }
 
-// commandEnds closes a COPY: the Syncs in it were eaten.
-func (l *ledger) commandEnds(typ byte) {
+// commandEnds closes a COPY: the Syncs in it were eaten, so that its batch is open as long as none was
+// sent behind it.
+func (l *ledger) commandEnds(typ byte, head token) {
 	if typ != 'C' || l.copy == copyNone {
 		return
+	}
+	if l.maybe > 0 && head.kind == kindExecute && !l.owesReady() {
+		l.open = true
 	}
 	l.copy, l.maybe, l.sealed = copyNone, 0, false
 }
@@ -307,6 +326,7 @@ func (l *ledger) failed(head token, ok bool) (token, bool, error) {
 		return token{}, false, nil // an error that nobody asked for: the server is about to leave
 	}
 	if head.ownsReady() {
+		l.failing = head.seq
 		return head, false, nil
 	}
 	for {
@@ -341,7 +361,7 @@ func (l *ledger) ready(head token, ok bool, status byte) (token, bool, error) {
 	if status != 'I' && status != 'T' && status != 'E' {
 		return head, false, fmt.Errorf("transaction status %q: %w", status, errUnexpected)
 	}
-	if l.owed > 0 && (!ok || head.kind == kindSync) {
+	if l.owed > 0 && (!ok || head.kind == kindSync || head.seq != l.failing) {
 		l.tx = status
 		if l.owed--; l.owed == 0 && !ok {
 			l.loose, l.doubt = false, certain // it ate none: all have come

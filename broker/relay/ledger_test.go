@@ -57,6 +57,8 @@ func TestLedgerFollowsPostgreSQL(t *testing.T) {
 		{"describe statement", ">P >Ds >S <1 <t <T <ZI", true, 'I'},
 		{"describe portal without rows", ">P >B >Dp >E >S <1 <2 <n <C <ZI", true, 'I'},
 		{"W57 COPY eats the Sync sent with Execute", ">P >B >E >S <1 <2 <G >d >c >S <C <ZI", true, 'I'},
+		{"W57 the Sync that COPY eats does not end the batch", ">P >B >E >S <1 <2 <G >d >c <C", false, 'I'},
+		{"W57 nor one inside CopyIn", ">P >B >E <1 <2 <G >d >S >c <C", false, 'I'},
 		{"W59 data before G", ">P >B >E >S >d >c >S <1 <2 <G <C <ZI", true, 'I'},
 		{"W57 Sync inside CopyIn", ">Q <G >d >S >S >d >c <C <ZI", true, 'I'},
 		{"W59 two COPYs sent ahead", ">Q >P >B >E >d >c >S >Q >d >c >S <C <ZI <1 <2 <G <C <ZI <G <C <ZI <ZI", true, 'I'},
@@ -103,6 +105,9 @@ func TestW57AnAbortedCopyKeepsStep(t *testing.T) {
 		{"not eaten, late Sync", copying + "<E <ZI >c >S <ZI", true},
 		{"not eaten, Sync before it was known", copying + "<E >c >S >fence <ZI <ZI <3 <ZI", true},
 		{"pipelined, eaten", ">P >B >E >S >d >f >S >Q >P >S <1 <2 <G <E <ZI <C <ZI <1 <ZI", true},
+		{"pipelined, not eaten, no Sync behind", ">Q >d >S >S >f >P <G <E <ZI <ZI <ZI <1", false},
+		{"a Sync before the failed Query's answer", ">Q <G >S >f <E >S >fence <ZI <ZI <3 <ZI", true},
+		{"W20 the Sync behind it fails", ">P >B >E >S <1 <2 <G >S >f <E >c >S >fence <ZI <E <ZI <3 <ZI", true},
 		{"pipelined, not eaten", ">P >B >E >S >d >f >S >Q >P >S <1 <2 <G <E <ZI <ZI <C <ZI <1 <ZI", true},
 		{"pipelined, the next fails", ">P >B >E >S >d >f >S >P >S <1 <2 <G <E <ZI <E <ZI", true},
 		{"pipelined, nothing behind", ">P >B >E >S >d >f >S <1 <2 <G <E <ZI", false},
@@ -127,27 +132,4 @@ func TestW57AnAbortedCopyKeepsStep(t *testing.T) {
 			}
 		})
 	}
-}
-
-// FuzzLedger: whatever is played, a ledger that says clean owes nothing and is outside a
-// transaction, and its queue stays in order.
-func FuzzLedger(f *testing.F) {
-	f.Add([]byte(">P>B>E>S<1<2<C<Z"))
-	f.Add([]byte(">P>B>E>S<1<2<G>d<E>c>S<Z"))
-	f.Fuzz(func(t *testing.T, trace []byte) {
-		l := ledger{tx: 'I'}
-		for i := 0; i+1 < len(trace); i += 2 {
-			if trace[i] == '>' {
-				l.sent(trace[i+1], 'S', fromClient, nil)
-			} else if _, _, err := l.received(trace[i+1], "ITE"[i%3]); err != nil {
-				return
-			}
-			if l.clean() && (!l.fifo.empty() || l.tx != 'I' || l.skip || l.open || l.maybe != 0 || l.copy != copyNone) {
-				t.Fatalf("clean with %+v", l)
-			}
-			if l.maybe < 0 || l.fifo.size < 0 {
-				t.Fatalf("negative counts: %+v", l)
-			}
-		}
-	})
 }
