@@ -41,8 +41,8 @@ func (s *Server) scan(b []byte) (held int, err error) {
 		}
 		total := headerSize + length
 		whole := total <= len(b)
-		if !whole && total <= len(s.buf) && s.mustSee(b[0]) {
-			return len(b), nil
+		if len(b) < min(total, len(s.buf)) && s.mustSee(b[0]) {
+			return len(b), nil // of a message that is larger than the buffer, as much as fits
 		}
 		n := min(total, len(b))
 		s.size = total
@@ -63,13 +63,13 @@ func (s *Server) scan(b []byte) (held int, err error) {
 	return 0, nil
 }
 
-// mustSee says whether a message is decoded and so must be in the buffer as a whole.
+// mustSee says whether a message is decoded and so must be in the buffer as a whole, if it fits.
 func (s *Server) mustSee(typ byte) bool {
 	switch typ {
 	case 'D', 'd':
 		head, ok := s.ledger.fifo.head()
 		return ok && head.origin == fromBroker
-	case 'E', 'N', 'S', 'Z', 'C':
+	case 'E', 'N', 'S', 'Z', 'C', 'G', 'H', 'W':
 		return true
 	}
 	return false
