@@ -155,12 +155,13 @@ func (s *session) recordOpen(record *audit.Record) error {
 }
 
 // openRecord is the record of an access, written before the client is let in.
-func (s *session) openRecord(server *relay.Server, fresh bool) *audit.Record {
+func (s *session) openRecord(first *beginning) *audit.Record {
 	d := s.decided.Load()
 	g := d.grant
 	s.setup.TLS = s.client.TLSTime
+	fresh := first.server != nil && first.lease.Fresh()
 	if fresh {
-		s.setup.Connect = server.Connect
+		s.setup.Connect = first.server.Connect
 	}
 	return &audit.Record{
 		Event: audit.SessionOpen, SID: s.id.String(),
@@ -171,12 +172,21 @@ func (s *session) openRecord(server *relay.Server, fresh bool) *audit.Record {
 			Role: g.Role, Database: g.DBName, PoolMode: s.mode().String(), Level: s.level(),
 			Expires: d.verified.NotAfter,
 		},
-		Upstream: &audit.Upstream{
-			Name: g.Upstream, Addr: server.Addr, Conn: server.ID, PID: server.PID, Reused: !fresh,
-			Generation: server.Generation,
-			CertSerial: server.CertSerial, CertNotAfter: server.CertNotAfter,
-		},
-		Setup: new(s.setup), // a copy: a reload decides again while the record is written
+		Upstream: auditUpstream(g.Upstream, first.server, fresh),
+		Setup:    new(s.setup), // a copy: a reload decides again while the record is written
+	}
+}
+
+// auditUpstream describes the server connection that a session begins with: by the upstream's name
+// alone when it begins without one.
+func auditUpstream(name string, server *relay.Server, fresh bool) *audit.Upstream {
+	if server == nil {
+		return &audit.Upstream{Name: name}
+	}
+	return &audit.Upstream{
+		Name: name, Addr: server.Addr, Conn: server.ID, PID: server.PID, Reused: !fresh,
+		Generation: server.Generation,
+		CertSerial: server.CertSerial, CertNotAfter: server.CertNotAfter,
 	}
 }
 

@@ -140,6 +140,7 @@ type Server struct {
 	statements  *relay.Statements
 	walsenders  sync.Map // session id of a replication client to its walsender
 	generations generations
+	greetings   greetings
 	events      chan poolEvent
 	replaced    chan struct{} // another snapshot is in force
 

@@ -46,6 +46,10 @@ func (s *Server) handleEvents(ctx context.Context) {
 
 func (s *Server) handle(ctx context.Context, probing *probes, e poolEvent) {
 	switch e.event.Kind {
+	case relay.BaseChanged:
+		s.greetings.forget(pool.Scope{Upstream: e.key.Upstream})
+	case relay.SettingsRefused:
+		s.greetings.forget(pool.Scope{Upstream: e.key.Upstream, Database: e.key.Database})
 	case relay.DefaultsChanged:
 		s.pools.Retire(0, func(i pool.ServerInfo[*relay.Server]) bool { return i.Key.Upstream == e.key.Upstream }) // W54
 	case relay.PartChanged:

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/policy"
 	"github.com/pgsignet/pgsignet/testenv/pki"
@@ -43,53 +44,87 @@ func (g *gate) at(point string) {
 // the client does not stay: it is refused, or its session ends with 57P01; its server connection is not
 // handed on and nothing of it is left.
 func TestT90NoWindow(t *testing.T) {
-	for _, point := range []string{pointEntered, pointDeciding, pointDecided, pointLeased, pointRecorded, pointConfirmed, pointWelcomed} {
+	for _, point := range loginPoints {
 		for _, change := range []string{"deny", "revoked", "unrelated"} {
 			t.Run(point+"/"+change, func(t *testing.T) {
 				g := newGate(point)
-				l := newLab(t, 4, g.at, everybody)
-				alice := l.Client("alice")
-				conn := l.dial(alice)
-				<-g.arrived
-				rules := []policy.Rule{everybody}
-				switch change {
-				case "deny":
-					rules = append(rules, denied("alice"))
-				case "revoked":
-					l.revoke(t, alice)
-				}
-				if _, err := l.server.Apply(l.snapshot(l.server.Snapshot(), rules...)); err != nil {
-					t.Fatal(err)
-				}
-				close(g.open)
-				typ, body := read(conn, "ZE")
-				if change == "unrelated" {
-					if typ != 'Z' {
-						t.Errorf("an unrelated reload refused a login: %q", body)
-					}
-					return
-				}
-				if typ == 'Z' { // it was told before the reload, and must be told again
-					typ, body = read(conn, "E")
-				}
-				if typ != 'E' || !bytes.Contains(body, []byte("FATAL")) || !bytes.Contains(body, []byte("57P01")) && !bytes.Contains(body, []byte("28000")) {
-					t.Errorf("the client reads %c %q, want FATAL 28000 or 57P01", typ, body)
-				}
-				if typ, body := read(conn, "Z"); typ != 0 {
-					t.Errorf("and goes on: %c %q", typ, body)
-				}
-				conn.Close()
-				waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
-				waitFor(t, "nobody to wait for its certificate's end", func() bool {
-					e := l.server.expiries
-					e.mu.Lock()
-					defer e.mu.Unlock()
-					return len(e.items) == 0
-				})
-				l.login(l.Client("bob"))
+				newLab(t, 4, g.at, everybody).reloadAt(g, change)
 			})
 		}
 	}
+}
+
+var loginPoints = []string{pointEntered, pointDeciding, pointDecided, pointLeased, pointRecorded, pointConfirmed, pointWelcomed}
+
+// TestT90NoWindowWithoutServer: the same for a login in transaction mode that is let in without a
+// server connection, by what an earlier one was told.
+func TestT90NoWindowWithoutServer(t *testing.T) {
+	for _, point := range loginPoints {
+		for _, change := range []string{"deny", "unrelated"} {
+			t.Run(point+"/"+change, func(t *testing.T) {
+				g, armed := newGate(point), false
+				l := newLab(t, 4, func(at string) {
+					if armed {
+						g.at(at)
+					}
+				}, everybody)
+				l.up.Pool.Mode, l.up.Pool.LoginCheck = relay.TransactionMode, time.Hour
+				l.login(l.Client("alice")).Close()
+				waitFor(t, "the first session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+				armed = true
+				l.reloadAt(g, change)
+				if n := l.server.pools.Stats()[0].Leases; n != 1 {
+					t.Errorf("%d server connections were leased, want the first login's alone", n)
+				}
+			})
+		}
+	}
+}
+
+// reloadAt holds a login of alice's at the gate, has a reload withdraw her access or change something
+// else, and checks what becomes of her.
+func (l *lab) reloadAt(g *gate, change string) {
+	t := l.t
+	t.Helper()
+	alice := l.Client("alice")
+	conn := l.dial(alice)
+	<-g.arrived
+	rules := []policy.Rule{everybody}
+	switch change {
+	case "deny":
+		rules = append(rules, denied("alice"))
+	case "revoked":
+		l.revoke(t, alice)
+	}
+	if _, err := l.server.Apply(l.snapshot(l.server.Snapshot(), rules...)); err != nil {
+		t.Fatal(err)
+	}
+	close(g.open)
+	typ, body := read(conn, "ZE")
+	if change == "unrelated" {
+		if typ != 'Z' {
+			t.Errorf("an unrelated reload refused a login: %q", body)
+		}
+		return
+	}
+	if typ == 'Z' { // it was told before the reload, and must be told again
+		typ, body = read(conn, "E")
+	}
+	if typ != 'E' || !bytes.Contains(body, []byte("FATAL")) || !bytes.Contains(body, []byte("57P01")) && !bytes.Contains(body, []byte("28000")) {
+		t.Errorf("the client reads %c %q, want FATAL 28000 or 57P01", typ, body)
+	}
+	if typ, body := read(conn, "Z"); typ != 0 {
+		t.Errorf("and goes on: %c %q", typ, body)
+	}
+	conn.Close()
+	waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+	waitFor(t, "nobody to wait for its certificate's end", func() bool {
+		e := l.server.expiries
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return len(e.items) == 0
+	})
+	l.login(l.Client("bob"))
 }
 
 // TestT90QueuedSession: a session that waits for a server connection is ended in the queue, and a

@@ -111,6 +111,7 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (_ *relay.Server, err e
 	if len(conn.Secret) > 0 {
 		cfg.Cancel = conn.Cancel
 	}
+	s.greetings.dialled(key, conn.Params)
 	s.servers.Add(1)
 	return relay.NewServer(cfg), nil
 }

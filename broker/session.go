@@ -43,6 +43,9 @@ type session struct {
 	notices []*pgwire.Error
 	limited []countKey // the limits that the session counts against
 	asking  *asking    // see asks
+	// unproven: it was let in without a server connection; the first that it leases is asked whether
+	// the role may still log in, when that is due.
+	unproven bool
 
 	cancelled atomic.Int64 // start, in Unix nanoseconds, of the statement that was cancelled for its time
 
@@ -120,8 +123,8 @@ const (
 	stagePool    = "pool"
 )
 
-// login proves who the client is, decides what it may be, and gets it a server connection. A login to
-// the console has none, and gives nil.
+// login proves who the client is, decides what it may be, and gets it a server connection, unless it
+// is known what that would say. A login to the console has none, and gives nil.
 func (s *session) login() (stage string, _ *login, err error) {
 	settings, err := startupSettings(s.client.Startup)
 	if err != nil {
@@ -148,21 +151,51 @@ func (s *session) login() (stage string, _ *login, err error) {
 		s.server.walsenders.Store(id, walsender{s.client.Startup.Replication(), walsenderParams(&setup)})
 		defer s.server.walsenders.Delete(id)
 	}
-	lease, profile, err := s.firstServer(setup)
+	first, err := s.beginWith(setup)
 	if err != nil {
 		return stagePool, nil, err
 	}
 	var opened *login
 	defer func() { // after a panic, too
 		if opened == nil {
-			lease.Destroy()
+			first.giveUp()
 		}
 	}()
 	s.at(pointLeased)
-	if opened, err = s.open(lease, profile); err != nil {
+	if opened, err = s.open(first); err != nil {
 		return stagePool, nil, err
 	}
 	return "", opened, nil
+}
+
+// beginning is what a session begins with: a server connection that is fit for it or, in transaction
+// mode, what is known of one.
+type beginning struct {
+	lease   relay.Lease // of server
+	server  *relay.Server
+	profile *relay.Profile
+	told    []pgwire.Param // what its client is told of the server's parameters
+}
+
+// giveUp ends the server connection of a session that does not come to be, if it has one.
+func (b *beginning) giveUp() {
+	if b.server != nil {
+		b.lease.Destroy()
+	}
+}
+
+// beginWith gets what the session begins with.
+func (s *session) beginWith(setup relay.Setup) (*beginning, error) {
+	if g := s.greeting(&setup); g != nil {
+		return &beginning{profile: g.Profile(&setup), told: g.Params}, nil
+	}
+	lease, profile, err := s.firstServer(setup)
+	if err != nil {
+		return nil, err
+	}
+	server := lease.Server()
+	s.greet(server, &setup, profile)
+	return &beginning{lease: lease, server: server, profile: profile, told: profile.Shown(server.Params())}, nil
 }
 
 // firstServer gets the server connection that the session begins with and makes it fit. A used one that
@@ -194,13 +227,28 @@ func (s *session) fit(lease relay.Lease, setup relay.Setup) (profile *relay.Prof
 func (s *session) firstLease() (relay.Lease, error) {
 	began := time.Now()
 	defer func() { s.setup.Queue = time.Since(began) }()
+	return s.acquireProven(s.ctx)
+}
+
+// acquireProven is acquire for a session's first server connection, which serves a role that may still
+// log in (W95).
+func (s *session) acquireProven(ctx context.Context) (relay.Lease, error) {
 	for {
-		lease, err := s.acquire(s.ctx)
+		lease, err := s.acquire(ctx)
 		if err != nil || s.checkLogin(lease) {
+			s.unproven = false
 			return lease, err
 		}
 		lease.Destroy()
 	}
+}
+
+// next is where the relay's server connections come from. Called by run.
+func (s *session) next(ctx context.Context) (relay.Lease, error) {
+	if s.unproven {
+		return s.acquireProven(ctx)
+	}
+	return s.acquire(ctx)
 }
 
 // acquire waits for a server connection of the pool that the session was granted.
@@ -221,14 +269,13 @@ func (s *session) acquire(ctx context.Context) (relay.Lease, error) {
 	return lease, err
 }
 
-// open applies the session's settings, records the access, and welcomes the client.
-func (s *session) open(lease relay.Lease, profile *relay.Profile) (*login, error) {
-	server := lease.Server()
-	if err := s.recordOpen(s.openRecord(server, lease.Fresh())); err != nil {
+// open records the access and welcomes the client.
+func (s *session) open(first *beginning) (*login, error) {
+	if err := s.recordOpen(s.openRecord(first)); err != nil {
 		return nil, err
 	}
 	s.at(pointRecorded)
-	key := s.server.keys.add(s, s.shownPID(server), s.client.Startup.Version)
+	key := s.server.keys.add(s, s.shownPID(first.server), s.client.Startup.Version)
 	var opened *login
 	defer func() { // after a panic, too
 		if opened == nil {
@@ -240,13 +287,13 @@ func (s *session) open(lease relay.Lease, profile *relay.Profile) (*login, error
 	}
 	s.at(pointConfirmed)
 	s.follow()
-	if err := downstream.Welcome(s.client, profile.Shown(server.Params()), &key, s.notices); err != nil {
+	if err := downstream.Welcome(s.client, first.told, &key, s.notices); err != nil {
 		s.close(relay.Result{End: relay.End{Reason: relay.ClientClosed}})
 		return nil, errAbandoned
 	}
 	s.at(pointWelcomed)
 	s.accepted()
-	opened = &login{relay: s.attach(lease, profile), key: key}
+	opened = &login{relay: s.attach(first), key: key}
 	return opened, nil
 }
 
@@ -280,13 +327,13 @@ func (s *session) prepare(server *relay.Server, setup relay.Setup) (*relay.Profi
 	return profile, nil
 }
 
-// attach hands the client and its first server connection to the relay.
-func (s *session) attach(lease relay.Lease, profile *relay.Profile) *relay.Session {
+// attach hands the client and what its session begins with to the relay.
+func (s *session) attach(first *beginning) *relay.Session {
 	d := s.decided.Load()
 	up := d.snapshot.Upstreams[d.grant.Upstream]
 	cfg := relay.Config{
-		Client: s.client.Conn, Mode: s.mode(), Server: lease.Server(), Lease: lease, Profile: profile,
-		Acquire: s.acquire, Statements: s.server.statements, ResetAlways: up.Pool.ResetAlways,
+		Client: s.client.Conn, Mode: s.mode(), Server: first.server, Lease: first.lease, Profile: first.profile,
+		Told: first.told, Acquire: s.next, Statements: s.server.statements, ResetAlways: up.Pool.ResetAlways,
 		Once: d.request.Replication, Pins: up.Pool.Pins,
 		ResetTimeout: up.Pool.ResetTimeout, CancelTimeout: up.CancelTimeout,
 	}

@@ -104,6 +104,7 @@ func (s *Server) followSnapshot(ctx context.Context, running map[*upstream.Upstr
 		delete(running, up)
 		f.end(up)
 		if snap.Upstreams[f.name] == nil {
+			s.greetings.forget(pool.Scope{Upstream: f.name})
 			s.pools.Forget(func(k pool.Key) bool { return k.Upstream == f.name })
 			s.log.Info("upstream has left the configuration", zap.String("upstream", f.name))
 			continue

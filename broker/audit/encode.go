@@ -214,7 +214,7 @@ func (e *line) upstream(u *Upstream) {
 	e.str("addr", u.Addr)
 	e.some("conn", int64(u.Conn))
 	e.some("pid", int64(u.PID))
-	if u.Name != "" {
+	if u.Name != "" && u.Conn != 0 {
 		e.bool("reused", u.Reused)
 		e.int("generation", int64(u.Generation))
 	}

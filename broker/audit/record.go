@@ -10,7 +10,7 @@ type Event string
 
 // The events. The comment names the groups a record of it carries.
 const (
-	SessionOpen   Event = "session.open"   // Client, Cert, Rule, Requested, Granted, Upstream when one is held, Setup
+	SessionOpen   Event = "session.open"   // Client, Cert, Rule, Requested, Granted, Upstream, Setup
 	SessionDenied Event = "session.denied" // Client, Cert, Rule, Requested as far as known; Denial
 	SessionClose  Event = "session.close"  // End
 	Statement     Event = "statement"      // the references, Upstream, Stmt
@@ -132,7 +132,8 @@ type Granted struct {
 	Expires        time.Time // when the grant ends
 }
 
-// Upstream is a server connection. A statement gives Conn and PID alone.
+// Upstream is a server connection. A statement gives Conn and PID alone, a session that begins without
+// one Name.
 type Upstream struct {
 	Name         string
 	Addr         string // host:port

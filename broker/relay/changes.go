@@ -213,8 +213,16 @@ func (s *Server) goingHome(c *Session) (names []string) {
 func (s *Server) rebase(names []string) {
 	for _, name := range names {
 		if now, ok := s.params.get(name); ok {
-			s.base.set(name, now)
+			s.setBase(name, now)
 		}
+	}
+}
+
+// setBase takes a value for the server's default. Called with mu.
+func (s *Server) setBase(name, value string) {
+	if old, ok := s.base.get(name); !ok || old != value {
+		s.base.set(name, value)
+		s.notice(Event{Kind: BaseChanged})
 	}
 }
 

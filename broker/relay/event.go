@@ -20,6 +20,10 @@ const (
 	RefusedWrite
 	// DatabaseGoing: DROP or RENAME of a database is about to be sent (W98).
 	DatabaseGoing
+	// BaseChanged: the server reports another default than it did, its configuration was reloaded.
+	BaseChanged
+	// SettingsRefused: the server has refused settings that it, or another of its pool, once took.
+	SettingsRefused
 	// Lost: the server has ended the connection, or it cannot be reached any more (W68).
 	Lost
 )

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -88,17 +87,7 @@ func (u *Setup) settings() []pgwire.Param {
 // has left goes back to its default, then the setup applies. The reply's Error is the server's, and
 // then nothing has changed. An error of Adopt's own means that the connection cannot be used.
 func (s *Server) Adopt(ctx context.Context, setup Setup) (*Profile, *Reply, error) {
-	p := NewProfile(setup)
-	p.token, p.appStamp = setup.Token, setup.AppStamp
-	settings := setup.settings()
-	for _, set := range settings {
-		if !s.reports(set.Name) {
-			p.static = p.static.with(setting{name: strings.ToLower(set.Name), value: set.Value})
-		}
-	}
-	if setup.StatementTimeout > 0 {
-		p.static = p.static.capped(timeoutSetting, strconv.FormatInt(setup.StatementTimeout.Milliseconds(), 10))
-	}
+	p, settings := setup.profile(s.reports), setup.settings()
 	sql := s.adoptSQL(p, settings)
 	reply := &Reply{Status: 'I'}
 	if len(sql) > 0 {

@@ -184,6 +184,7 @@ func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) 
 				s.session.watch.reply(typ, status, body, head, s.size)
 			}
 		case n.mustSucceed:
+			s.notice(Event{Kind: SettingsRefused})
 			return v, fmt.Errorf("replay of the session's settings: %w", parseError(body))
 		}
 	}
@@ -242,7 +243,7 @@ func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 		}
 	}
 	if s.ledger.fifo.empty() {
-		s.base.set(name, value) // nobody asked: the server's configuration was reloaded
+		s.setBase(name, value) // nobody asked: the server's configuration was reloaded
 	}
 	if !slices.Contains(s.changed, name) {
 		s.changed = append(s.changed, name)

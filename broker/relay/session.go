@@ -38,10 +38,11 @@ type Config struct {
 	Client net.Conn // TLS; nobody else reads from it
 	Mode   Mode
 	// Server and Lease are the connection that the session begins with, which has adopted Profile
-	// and is ready for queries. In transaction mode it is released at once.
+	// and is ready for queries. In transaction mode it is released at once, or there is none.
 	Server  *Server
 	Lease   Lease
 	Profile *Profile
+	Told    []pgwire.Param // what the client was told of the server's parameters
 
 	// Acquire is where transaction mode's next server connections come from, one for each transaction.
 	Acquire func(ctx context.Context) (Lease, error)
@@ -119,7 +120,7 @@ type Session struct {
 	counters                          counters
 }
 
-// New returns a session that holds cfg.Server.
+// New returns a session that holds cfg.Server, if any.
 func New(cfg Config) *Session {
 	s := &Session{cfg: cfg, server: cfg.Server, quiet: make(chan struct{}, 1), names: make(map[string]named), naming: make(map[string]int)}
 	if cfg.Profile == nil {
@@ -127,12 +128,15 @@ func New(cfg Config) *Session {
 	}
 	s.wanted.load(s.cfg.Profile.wanted.params)
 	s.static = s.cfg.Profile.static
-	s.seen.load(s.cfg.Profile.Shown(cfg.Server.Params()))
+	s.seen.load(cfg.Told)
 	s.watch = newWatch(&cfg)
 	s.out.conn = cfg.Client
 	s.in.conn = cfg.Client
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.clocks.lastActive.Store(clockNow())
+	if s.server == nil {
+		return s
+	}
 	if _, ok := s.server.link(s, cfg.Lease); !ok {
 		cfg.Lease.Destroy() // it has ended meanwhile
 		if s.server = nil; cfg.Mode == SessionMode {
@@ -147,7 +151,9 @@ func New(cfg Config) *Session {
 func (s *Session) Run() Result {
 	defer s.stop(nil)
 	defer s.wreckOnPanic()
-	s.cfg.Server.look() // transaction mode: the first transaction leases its own
+	if first := s.cfg.Server; first != nil {
+		first.look() // transaction mode: the first transaction leases its own
+	}
 	found := s.serve()
 	end := *s.finishWith(found)
 	s.leave()
