@@ -153,7 +153,9 @@ type Server struct {
 
 	failedCancels failedCancels
 	tenure        tenure
-	draining      chan struct{} // closed once Serve has been told to stop
+	draining      chan struct{}   // closed once Serve has been told to stop
+	admission     context.Context // ends when those that have not come to their login shall go
+	endAdmission  context.CancelCauseFunc
 
 	acceptors sync.WaitGroup // one per listener
 	sessions  sync.WaitGroup // one per accepted connection
@@ -173,6 +175,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 		events: make(chan poolEvent, 1024), replaced: make(chan struct{}, 1),
 		expiries: newExpiries(), readClocks: readClocks, draining: make(chan struct{}),
 	}
+	s.admission, s.endAdmission = context.WithCancelCause(context.Background())
 	for i := range cfg.Listeners {
 		l := cfg.Listeners[i]
 		if first.Trust[l.Name] == nil {
@@ -360,11 +363,18 @@ func (s *Server) open(d *door) error {
 	return nil
 }
 
+// admissionGrace is how long a draining Server lets clients come to their login, where they are told to
+// go; connections that say nothing would stay for the listener's handshake_timeout.
+const admissionGrace = time.Second
+
 // drain ends every session at its transaction boundary, and at the deadline or when hard ends, at
 // once.
 func (s *Server) drain(hard context.Context) {
 	deadline, cancel := context.WithTimeout(hard, s.cfg.DrainTimeout)
 	defer cancel()
+	grace, cancelGrace := context.WithTimeout(deadline, admissionGrace)
+	defer cancelGrace()
+	context.AfterFunc(grace, func() { s.endAdmission(errShuttingDown()) })
 	done := make(chan struct{})
 	go func() { s.sessions.Wait(); close(done) }()
 	for _, c := range s.live.all() {

@@ -67,7 +67,9 @@ type session struct {
 // run serves one accepted socket until nothing of it is left.
 func (s *session) run(raw net.Conn) {
 	defer raw.Close() // after a panic; else it has been
+	leave := context.AfterFunc(s.server.admission, func() { s.stop(context.Cause(s.server.admission)) })
 	client, cancel, err := downstream.Admit(s.ctx, raw, s.door.admit)
+	leave()
 	switch {
 	case err != nil:
 		s.turnAway(err)
