@@ -1,6 +1,10 @@
 package relay
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
+)
 
 // This file holds what becomes of settings that clients change: they are taken over when their
 // transaction has ended well, and not before (W46, W51).
@@ -91,7 +95,7 @@ func (s *Server) forgetSettings() { s.applied, s.tokenOf = nil, nil }
 func (s *Session) reported(server *Server, back *takenBack) {
 	for _, name := range replayable {
 		now, ok := server.params.get(name)
-		if !ok || s.cfg.Profile.fixed[strings.ToLower(name)] {
+		if !ok || s.cfg.Profile.fixed[sqllex.Fold(name)] {
 			continue // the map's value is put back
 		}
 		base, _ := server.base.get(name)
@@ -168,7 +172,7 @@ func (s *Session) giveBack(server *Server) {
 	server.recheck, server.recheckSet = false, false
 	var rows []string
 	row := func(name, value string) {
-		rows = append(rows, "("+quoteLiteral(strings.ToLower(name))+", "+quoteLiteral(value)+")")
+		rows = append(rows, "("+quoteLiteral(sqllex.Fold(name))+", "+quoteLiteral(value)+")")
 	}
 	for _, p := range s.cfg.Profile.wanted.params {
 		row(p.Name, p.Value)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
 // Greeting is what one session's login has shown of the servers of its pool: enough to welcome
@@ -74,7 +75,7 @@ func (u *Setup) profile(reported func(name string) bool) *Profile {
 	p.token, p.appStamp = u.Token, u.AppStamp
 	for _, set := range u.settings() {
 		if !reported(set.Name) {
-			p.static = p.static.with(setting{name: strings.ToLower(set.Name), value: set.Value})
+			p.static = p.static.with(setting{name: sqllex.Fold(set.Name), value: set.Value})
 		}
 	}
 	if u.StatementTimeout > 0 {

@@ -146,7 +146,9 @@ func (s *Session) hold(server *Server, e *sqllex.Effects, flags sqllex.Flags) *p
 	server.order++
 	server.pin(flags & (pinning | pinHuge))
 	server.announce(e)
-	if e.Has(sqllex.Dirty | sqllex.Opaque | sqllex.Seed) {
+	server.tempPath = server.tempPath || e.Has(sqllex.TempPath)
+	made := e.Has(sqllex.Creates) && (server.tempPath || s.cfg.Profile.tempPath)
+	if made || e.Has(sqllex.Dirty|sqllex.Opaque|sqllex.Seed) {
 		server.dirty, server.dirtyAt = true, server.order
 	}
 	return nil

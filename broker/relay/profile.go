@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
 // Setup is what a session asks of the server connections that are to serve it.
@@ -33,6 +34,7 @@ const (
 	readOnlySetting = "default_transaction_read_only"
 	timeoutSetting  = "statement_timeout"
 	appSetting      = "application_name"
+	pathSetting     = "search_path"
 	tokenSetting    = "pgsignet.token"
 )
 
@@ -50,6 +52,7 @@ type Profile struct {
 	readOnly bool
 	token    func(pid uint32) string
 	appStamp string
+	tempPath bool // search_path puts the temporary schema first, or may: what is created is temporary
 }
 
 // NewProfile returns the profile of a session whose server connection has been given its settings
@@ -57,7 +60,10 @@ type Profile struct {
 func NewProfile(setup Setup) *Profile {
 	p := &Profile{fixed: make(map[string]bool), readOnly: setup.ReadOnly}
 	for _, set := range setup.Fixed {
-		p.fixed[strings.ToLower(set.Name)] = true
+		p.fixed[sqllex.Fold(set.Name)] = true
+	}
+	for _, set := range setup.settings() {
+		p.tempPath = p.tempPath || sqllex.Fold(set.Name) == pathSetting && strings.Contains(sqllex.Fold(set.Value), "pg_temp")
 	}
 	if setup.ReadOnly {
 		p.fixed[readOnlySetting] = true

@@ -169,7 +169,7 @@ func (s *Server) endReset() error {
 	}
 	s.lease, s.resetNote, s.phase = Lease{}, nil, phaseIdle
 	s.unpin(s.pins)
-	s.unpins, s.dirty, s.recheck, s.recheckSet, s.changed = 0, false, false, false, s.changed[:0]
+	s.unpins, s.dirty, s.tempPath, s.recheck, s.recheckSet, s.changed = 0, false, false, false, false, s.changed[:0]
 	s.forgetSettings()
 	s.prepared.clear()
 	s.rebase(replayable)

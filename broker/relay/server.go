@@ -105,6 +105,7 @@ type Server struct {
 	dirtyAt    uint64       // order of the last statement that left dirt
 	pinned     *PinLimit    // where the pins are counted
 	dirty      bool         // DISCARD ALL before anybody else
+	tempPath   bool         // search_path may begin with pg_temp until the connection changes hands
 	prepared   prepared
 
 	newDefaults bool // ALTER ROLE or DATABASE has run in the transaction under way
@@ -270,7 +271,7 @@ func (s *Server) settleLocked() error {
 		s.mu.Unlock()
 	default:
 		lease, dirty := s.lease, s.dirty || session.cfg.ResetAlways
-		s.session, s.lease, s.phase = nil, Lease{}, phaseIdle
+		s.session, s.lease, s.phase, s.tempPath = nil, Lease{}, phaseIdle, false
 		s.mu.Unlock()
 		if dirty {
 			s.reset(lease, session.cfg.ResetTimeout)

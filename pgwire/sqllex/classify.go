@@ -59,6 +59,8 @@ type classifier struct {
 	unlockAt int  // the token count at a pg_advisory_unlock_all that begins its select list
 	acquired Flags
 
+	atomic bool // the text may hold the body of a function, BEGIN ATOMIC … END
+
 	search func(name string) bool // of Assigns; nil for Classify
 	found  string
 }
@@ -84,16 +86,33 @@ func (c *classifier) finish() {
 		c.acquire(Opaque)
 	}
 	if e.Statements > 1 {
-		if e.Has(Rollback) {
-			e.Flags &^= releases // which it may have undone
+		if e.Has(Rollback) || c.atomic {
+			e.Flags &^= releases // which it may have undone, or which are the body of a function
 		}
 		if e.Has(SetLone | Reset) {
 			e.Flags = e.Flags&^(SetLone|Reset) | SetOther
 			e.Setting = ""
 		}
 	}
-	if e.Has(SetLone|SetOther|SetLocal) && mentionsTemp(c.lex.sql, c.lex.escapes) {
-		c.acquire(Temp) // search_path = 'pg_temp'
+	if e.Has(SetLone | SetOther | SetLocal) {
+		c.tempPath()
+	}
+}
+
+// tempPath is for a text that sets something: search_path = 'pg_temp', for one. It is not replayed
+// elsewhere, where nobody would know of it.
+func (c *classifier) tempPath() {
+	e := &c.effects
+	if mentionsTemp(c.lex.sql, c.lex.escapes) {
+		c.acquire(Temp)
+	}
+	if !e.Has(Temp) {
+		return
+	}
+	e.Flags |= TempPath
+	if e.Has(SetLone) {
+		e.Flags = e.Flags&^SetLone | SetOther
+		e.Setting = ""
 	}
 }
 
@@ -200,6 +219,14 @@ func (c *classifier) watch() {
 		c.temp()
 	case wExecute:
 		c.execute()
+	case wCreate:
+		c.effects.Flags |= Creates
+	case wInto:
+		if !c.intoTable(2) {
+			c.effects.Flags |= Creates
+		}
+	case wAtomic:
+		c.atomic = true
 	case wWrite:
 		if c.prev == wRead {
 			c.effects.Flags |= ReadWrite
@@ -213,10 +240,16 @@ func (c *classifier) temp() {
 	case wCreate, wReplace, wLocal, wGlobal:
 		c.acquire(Temp)
 	case wInto:
-		if c.before != wInsert && c.before != wMerge {
+		if !c.intoTable(3) {
 			c.acquire(Temp)
 		}
 	}
+}
+
+// intoTable says that the statement begins with INSERT INTO or MERGE INTO, and the current token, its at-th,
+// belongs to that: elsewhere, INSERT may be a column.
+func (c *classifier) intoTable(at int) bool {
+	return c.tokens == at && (c.first == wInsert || c.first == wMerge)
 }
 
 // execute is EXECUTE of a prepared statement, wherever it may stand. GRANT EXECUTE ON and the

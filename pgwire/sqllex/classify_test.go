@@ -39,6 +39,8 @@ const (
 	drop      = sqllex.DropDatabase
 	password  = sqllex.Password
 	seed      = sqllex.Seed
+	creates   = sqllex.Creates
+	tempPath  = sqllex.TempPath
 )
 
 var classifyTests = []struct {
@@ -123,10 +125,10 @@ var classifyTests = []struct {
 	{"set;", setOther, ""},
 	{"set seed to 0.5", seed, ""},
 	{"select setseed(0.5)", seed, ""},
-	{"set search_path = pg_temp, public", setLone | temp, "search_path"},
-	{"set search_path = 'PG_temp'", setLone | temp, "search_path"},
-	{`set search_path = E'pg\x5ftemp'`, setLone | temp, "search_path"},
-	{`set search_path = U&'pg!005ftemp' uescape '!'`, setLone | temp, "search_path"},
+	{"set search_path = pg_temp, public", setOther | temp, ""},
+	{"set search_path = 'PG_temp'", setOther | temp, ""},
+	{`set search_path = E'pg\x5ftemp'`, setOther | temp, ""},
+	{`set search_path = U&'pg!005ftemp' uescape '!'`, setOther | temp, ""},
 
 	// Functions that set.
 	{"select set_config('a', 'b', false)", setOther, ""},
@@ -243,6 +245,18 @@ var classifyTests = []struct {
 	{"select pg_create_physical_replication_slot('x', false, true)", slot, ""},
 	{"select pg_backup_start('x')", slot, ""},
 
+	// What is spelled so that it looks like something else.
+	{"select set_config('a', 'b', t) from (select false) as x(t)", setOther, ""}, // a column
+	{"select set_config('a', 'b', yes) from (select false) as x(yes)", setOther, ""},
+	{"select set_config('a', 'b', TRUE)", setLocal, ""},
+	{"select insert into temp x from (select 1 as insert) as y", temp, ""}, // another column
+	{"with a as (select 1) insert into temp values (1)", temp, ""},         // a table: of two readings the safe one
+	{`select U&"pg_advisory!005flock" uescape '!'` + "\n'' (1)", lock, ""},
+	{`select U&"pg_advisory!005flock" uescape E'\x21' (1)`, lock, ""},
+	{`select U&"pg_advisory!005flock" uescape $$!$$ (1)`, lock, ""},
+	{"create function f() returns void begin atomic select 1; select pg_advisory_unlock_all(); end", commit, ""},
+	{"set \"a.\u00c9\u212aX\" = 1", setLone, "a.\u00c9\u212ax"}, // PostgreSQL folds ASCII alone
+
 	// Whatever runs other SQL.
 	{"do $$begin end$$", dirty, ""},
 	{"do language plpgsql 'begin end'", dirty, ""},
@@ -344,8 +358,38 @@ func TestClassify(t *testing.T) {
 	for _, tt := range classifyTests {
 		got := sqllex.Classify(tt.sql)
 		name := got.Setting + got.Name + got.Database
-		if got.Flags != tt.want || name != tt.name {
+		if got.Flags &^= creates | tempPath; got.Flags != tt.want || name != tt.name {
 			t.Errorf("%q: got %s %q, want %s %q", tt.sql, got.Flags, name, tt.want, tt.name)
+		}
+	}
+}
+
+// TestTempPath: what may make a table temporary that does not say so, and what makes tables.
+func TestTempPath(t *testing.T) {
+	for _, tt := range []struct {
+		sql  string
+		want sqllex.Flags
+	}{
+		{"select 1; set a = 'b'; set local search_path = a", none},
+		{"select set_config('search_path', 'a', true)", none},
+		{"select set_config('a', $1, true)", none},
+		{"insert into t select 1", none},
+		{"merge into t using s on true when matched then do nothing", none},
+		{"set search_path = pg_temp", tempPath},
+		{"set local search_path to 'PG_TEMP', a", tempPath},
+		{"set schema 'pg_temp'", tempPath},
+		{"select set_config('search_path', 'pg_temp', true)", tempPath},
+		{"select set_config('search_path', $1, true)", tempPath},
+		{"select set_config('SEARCH_path', 'pg_' || 'temp', false)", tempPath},
+		{"select set_config($1, 'a', true)", tempPath},
+		{"create table t ()", creates},
+		{"explain analyze create table t as select 1", creates},
+		{"select 1 as a into t", creates},
+		{"select insert into t from (select 1 as insert) as x", creates},
+		{"select set_config('search_path', $1, true); create table t ()", tempPath | creates},
+	} {
+		if got := sqllex.Classify(tt.sql); got.Flags&(creates|tempPath) != tt.want {
+			t.Errorf("%q: got %s, want %s", tt.sql, got.Flags, tt.want)
 		}
 	}
 }

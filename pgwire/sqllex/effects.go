@@ -92,6 +92,11 @@ const (
 	Password
 	// Seed: setseed() or SET SEED. Not kept across connections, and nothing takes it back.
 	Seed
+	// TempPath: search_path begins with the temporary schema, or may: what Creates makes without a schema
+	// in its name is then in pg_temp.
+	TempPath
+	// Creates: CREATE, or INTO of a SELECT.
+	Creates
 )
 
 // Acquires are the flags that leave something on the server connection.
@@ -143,6 +148,7 @@ var flagNames = []struct {
 	{SetLocal, "set_local"}, {SetTransaction, "set_transaction"}, {Begin, "begin"}, {Commit, "commit"},
 	{Rollback, "rollback"}, {PrepareTransaction, "prepare_transaction"}, {ReadWrite, "read_write"},
 	{RoleDefaults, "role_defaults"}, {DropDatabase, "drop_database"}, {Password, "password"}, {Seed, "seed"},
+	{TempPath, "temp_path"}, {Creates, "creates"},
 }
 
 // String lists the flags by their slugs, joined by commas: the reason that a pin shows (W55).

@@ -99,7 +99,7 @@ func (l *Lexer) continued(i int) int {
 }
 
 // uescape takes the UESCAPE clause behind a U& token into it. What it looks at ahead is one word
-// and one short string: a text full of U& costs no more than another.
+// and one string: a text full of U& costs no more than another.
 func (l *Lexer) uescape(t Token) Token {
 	const word = "uescape"
 	after := *l
@@ -114,10 +114,14 @@ func (l *Lexer) uescape(t Token) Token {
 		return t // also the end of a longer word, or U&'…', which PostgreSQL does not take
 	}
 	clause := after.Next()
-	if clause.Kind != String || clause.close-clause.open != 1 {
+	if clause.Kind != String {
 		return t
 	}
-	t.escape, t.End = l.sql[clause.open], clause.End
+	char := after.Value(clause) // E'\x21' and a '!' that '' continues are ! too
+	if len(char) != 1 {
+		return t
+	}
+	t.escape, t.End = char[0], clause.End
 	l.pos = t.End
 	return t
 }

@@ -102,7 +102,7 @@ func (c *classifier) generic(first Token, local bool) {
 // assign gives a parameter the value that begins with the current token, if any: at the end of
 // the statement, and with DEFAULT, it is reset.
 func (c *classifier) assign(name string, local bool) {
-	name = strings.ToLower(name)
+	name = Fold(name)
 	if !c.ended() && c.word != wDefault {
 		c.assigned(name)
 	}
@@ -185,15 +185,21 @@ const lookAhead = 64
 // that it is local.
 func (c *classifier) setConfig() {
 	args, ok := callArguments(c.lex)
-	local := ok && args[2].tokens == 1 && isOn(&c.lex, args[2].token)
-	if name := args[0]; ok && name.tokens == 1 && name.token.Kind == String {
-		on := args[1].tokens == 1 && isOn(&c.lex, args[1].token)
-		c.assigned(strings.ToLower(c.lex.Value(name.token)))
-		if c.parameter(strings.ToLower(c.lex.Value(name.token)), on, local) {
+	local := ok && args[2].isTrue(&c.lex)
+	if args[0].literal() && ok {
+		name := Fold(c.lex.Value(args[0].token))
+		c.assigned(name)
+		if c.parameter(name, args[1].isTrue(&c.lex), local) {
 			return
 		}
-	} else if !local {
-		c.acquire(Role) // it may be the role
+		if name == "search_path" && !args[1].literal() {
+			c.effects.Flags |= TempPath
+		}
+	} else {
+		c.effects.Flags |= TempPath
+		if !local {
+			c.acquire(Role) // it may be the role
+		}
 	}
 	if local {
 		c.effects.Flags |= SetLocal
@@ -206,6 +212,14 @@ func (c *classifier) setConfig() {
 type argument struct {
 	token  Token
 	tokens int
+}
+
+// literal says that it is a string and nothing else.
+func (a *argument) literal() bool { return a.tokens == 1 && a.token.Kind == String }
+
+// isTrue says that it is a literal which is true. A name is none but for TRUE: t may be a column.
+func (a *argument) isTrue(l *Lexer) bool {
+	return a.literal() && isOn(l, a.token) || a.tokens == 1 && a.token.Kind == Ident && strings.EqualFold(l.Text(a.token), "true")
 }
 
 // callArguments reads a call's three arguments from its parenthesis on. l is a copy.
@@ -241,6 +255,21 @@ func callArguments(l Lexer) (args [3]argument, ok bool) {
 		}
 	}
 	return args, false
+}
+
+// Fold returns the name of a parameter as PostgreSQL compares it: it folds ASCII alone, so that É and é name
+// two parameters.
+func Fold(name string) string {
+	for i := range len(name) {
+		if lower(name[i]) != name[i] {
+			folded := []byte(name)
+			for ; i < len(folded); i++ {
+				folded[i] = lower(folded[i])
+			}
+			return string(folded)
+		}
+	}
+	return name
 }
 
 // mentionsTemp reports whether a string of the text holds the name of the temporary schema, as the

@@ -12,6 +12,7 @@ const (
 	wAll
 	wAlter
 	wAs
+	wAtomic
 	wAuthorization
 	wBegin
 	wCall
@@ -87,7 +88,7 @@ const (
 )
 
 var words = map[string]word{
-	"abort": wAbort, "all": wAll, "alter": wAlter, "as": wAs, "authorization": wAuthorization,
+	"abort": wAbort, "all": wAll, "alter": wAlter, "as": wAs, "atomic": wAtomic, "authorization": wAuthorization,
 	"begin": wBegin, "call": wCall, "characteristics": wCharacteristics, "close": wClose,
 	"commit": wCommit, "constraints": wConstraints, "create": wCreate, "database": wDatabase,
 	"deallocate": wDeallocate, "declare": wDeclare, "default": wDefault, "discard": wDiscard,

@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestA113Spelled: what a client leaves in words that hide it, or takes back in words that do not, is not there
+// for the next client of the pool (W52).
+func TestA113Spelled(t *testing.T) {
+	t.Parallel()
+	w := Shared(t)
+	ctx := context.Background()
+	b := w.Start(t, Options{Rules: strings.Replace(people, "role ", "pool_mode = \"transaction\"\n  role ", 1), Pool: "size = 1\n reset = \"smart\""})
+	const left = `select concat_ws(' ',
+		(select 'temp' from pg_class where relname = 'leak' and relpersistence = 't' and pg_table_is_visible(oid)),
+		(select 'lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
+		(select 'setting' where current_setting('app.leak', true) <> '' or current_setting('app.É', true) <> ''))`
+	type query struct {
+		sql  string
+		args []any
+	}
+	simple := func(texts ...string) (list []query) {
+		for _, sql := range texts {
+			list = append(list, query{sql, []any{pgx.QueryExecModeSimpleProtocol}})
+		}
+		return list
+	}
+	for _, tt := range []struct {
+		name    string
+		startup map[string]string
+		queries []query
+	}{
+		{"is_local is a column", nil, simple("select set_config('app.leak', 'x', t) from (select false) as v(t)")},
+		{"a path that is put together", nil, simple("begin", "select set_config('search_path', 'pg_' || 'temp', true)", "create table leak (x int)", "commit")},
+		{"a path in one text", nil, simple("select set_config('search_path', 'pg_' || 'temp', true); create table leak (x int)")},
+		{"a path as a parameter", nil, append([]query{{"select set_config('search_path', $1, false)", []any{"pg_temp"}}}, simple("create table leak (x int)", "reset all")...)},
+		{"the name as a parameter", nil, append(append(simple("begin"), query{"select set_config($1, $2, true)", []any{"search_path", "pg_temp"}}), simple("select 1 as x into leak", "commit")...)},
+		{"a path that outlives its pin", nil, simple("set search_path = 'pg_temp'", "discard temp", "create table leak (x int)", "reset all")},
+		{"a path of the start-up", map[string]string{"search_path": "PG_temp, public"}, simple("create table leak (x int)")},
+		{"a path among the options", map[string]string{"options": "-c search_path=pg_temp"}, simple("create table leak (x int)")},
+		{"a column named insert", nil, simple("select insert into temp leak from (select 1 as insert) as v")},
+		{"UESCAPE in two parts", nil, simple("select U&\"pg_advisory!005flock\" uescape '!'\n''(7)")},
+		{"UESCAPE in E''", nil, simple(`select U&"pg_advisory!005flock" uescape E'\x21' (7)`)},
+		{"a letter that is folded elsewhere", nil, simple("set U&\"app.!00c9\" uescape '!' = 'x'")},
+		{"the same at the start", map[string]string{"app.É": "x"}, simple("select 1")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, err := b.TryConnect(w.Client("alice"), "alice", "orders", func(cfg *pgx.ConnConfig) {
+				for name, value := range tt.startup {
+					cfg.RuntimeParams[name] = value
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close(ctx)
+			for _, q := range tt.queries {
+				if _, err := a.Exec(ctx, q.sql, q.args...); err != nil {
+					t.Fatalf("%s: %v", q.sql, err)
+				}
+			}
+			if err := a.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+			next := b.Connect(t, w.Client("alice"), "alice", "orders")
+			defer next.Close(ctx)
+			if found := one[string](t, next, left); found != "" {
+				t.Errorf("the next client finds: %s", found)
+			}
+			if _, err := next.Exec(ctx, "discard all"); err != nil { // for the cases that follow
+				t.Error(err)
+			}
+		})
+	}
+}
