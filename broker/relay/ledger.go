@@ -67,6 +67,7 @@ type ledger struct {
 	mine   uint64 // seq of the last token whose reply is the client's
 	tx     byte   // transaction state of the last ReadyForQuery: I, T or E
 	open   bool   // extended messages were sent since the last Sync or Query
+	ran    bool   // an Execute was among them
 	skip   bool   // the server discards messages until Sync
 	copy   copyState
 	ends   []uint64 // seq at each CopyDone and CopyFail sent ahead of its CopyInResponse: Syncs up to it were sent before
@@ -96,10 +97,10 @@ const (
 func (l *ledger) sent(typ, sub byte, from origin, n *note) {
 	switch typ {
 	case pgwire.MsgQuery:
-		l.open = false
+		l.open, l.ran = false, false
 		l.push(kindQuery, from, n)
 	case pgwire.MsgFunctionCall:
-		l.open = false // it commits what went before, as a Query does
+		l.open, l.ran = false, false // it commits what went before, as a Query does
 		l.push(kindFunction, from, n)
 	case pgwire.MsgSync:
 		l.sync(from, n)
@@ -110,6 +111,7 @@ func (l *ledger) sent(typ, sub byte, from origin, n *note) {
 	case pgwire.MsgClose:
 		l.extended(kindClose, from, n)
 	case pgwire.MsgExecute:
+		l.ran = true
 		l.extended(kindExecute, from, n)
 	case pgwire.MsgDescribe:
 		k := kindDescribeP
@@ -176,7 +178,7 @@ func (l *ledger) extended(k kind, from origin, n *note) {
 // sync records a Sync. While the server reads COPY data it may be eaten: it is held as a maybe
 // until the COPY ends (W57).
 func (l *ledger) sync(from origin, n *note) {
-	l.open = false
+	l.open, l.ran = false, false
 	if l.copy == copyIn && !l.sealed {
 		l.maybe++
 		return

@@ -415,11 +415,24 @@ func (s *Session) functionCall(server *Server, msg []byte) error {
 	if refusal := s.hold(server, &e, e.Flags); refusal != nil {
 		return s.refuseOnServer(server, pgwire.MsgFunctionCall, refusal)
 	}
+	server.interruptsBatch()
 	return s.pass(server, msg)
+}
+
+// interruptsBatch has the connection reset when the Query or FunctionCall that is about to be sent
+// comes behind an Execute without a Sync between. PostgreSQL 18 (seen with 18.4) does not commit then
+// what it says it has: it is still in the transaction after the Sync's ReadyForQuery, and whoever asks
+// next reads XX000.
+func (s *Server) interruptsBatch() {
+	if s.ledger.ran {
+		s.order++
+		s.dirty, s.dirtyAt = true, s.order
+	}
 }
 
 // query relays a simple Query.
 func (s *Session) query(server *Server, msg []byte, total int) error {
+	server.interruptsBatch()
 	if len(msg) < total {
 		return s.queryHuge(server, msg)
 	}

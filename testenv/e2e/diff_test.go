@@ -18,8 +18,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
 // wireConn is one session, direct or through the broker.
@@ -158,7 +156,7 @@ func (d *differ) client(seed uint64, i int) {
 	s := newScript(seed, i)
 	cuts := rand.New(rand.NewPCG(seed+1, uint64(i)))
 	brokerTLS := d.broker.TLSConfig(d.world.Client("alice"))
-	directTLS := &tls.Config{RootCAs: d.world.Servers.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{d.world.issue(d.t, d.world.Env.Broker, pki.Shape{CN: "broker"}).TLS()}}
+	directTLS := d.world.directTLS(d.t)
 	for !d.stop() {
 		direct, err := dialWire(d.world.PG.Addr(), directTLS, "alice", "stock")
 		if err != nil {

@@ -34,9 +34,10 @@ type World struct {
 }
 
 var shared struct {
-	mu    sync.Mutex
-	world *World
-	dir   string
+	mu     sync.Mutex
+	world  *World
+	others map[int]*World // by major version of PostgreSQL
+	dir    string
 }
 
 // Main runs a binary's tests and removes what they shared: os.Exit(e2e.Main(m)).
@@ -57,6 +58,31 @@ func Shared(t *testing.T) *World {
 		shared.world = newWorld(t)
 	}
 	return shared.world
+}
+
+// On returns the world with PostgreSQL of that major version, which the first caller starts.
+func (w *World) On(t *testing.T, major int) *World {
+	t.Helper()
+	if w.PG.Major == major {
+		return w
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if other := shared.others[major]; other != nil {
+		return other
+	}
+	other := *w
+	other.PG = pgserver.Shared(t, fmt.Sprint("e2e on ", major), func() pgserver.Options {
+		o := w.serverOptions()
+		o.Version = major
+		return o
+	})
+	other.createRoles(t)
+	if shared.others == nil {
+		shared.others = make(map[int]*World)
+	}
+	shared.others[major] = &other
+	return &other
 }
 
 // keeper is a testing.TB whose folder outlives the test.
