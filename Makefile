@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build deb test testenv drivers race suites lint bench fuzz up down
+.PHONY: help demo build deb test testenv drivers race suites lint vuln bench fuzz up down
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ drivers: ## Install the PostgreSQL drivers that the tests run through the broker
 	@$(GO) run ./testenv/compat/setup || test -z "$$CI"
 
 suites: testenv ## Run the suites of PostgreSQL and pgx through the broker (built once, cached; up to 45 min)
-	$(GO) test -timeout 60m -tags suites -count 1 -v ./testenv/suites
+	$(GO) test -timeout 45m -tags suites -count 1 -v ./testenv/suites
 
 bench: build testenv ## Compare with PgBouncer, side by side; BENCH=row,… BENCH_SECONDS= BENCH_ROUNDS= PGBOUNCER= choose, BENCH_PAGE=docs/performance.md keeps
 	$(GO) run ./testenv/bench -page "$(BENCH_PAGE)"
@@ -63,6 +63,16 @@ lint: ## gofmt, go vet, go mod tidy, staticcheck
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
 	$(TOOL) staticcheck ./...
+
+# The database of the Go project, or a copy of it: file:///srv/vulndb.
+VULNDB ?= https://vuln.go.dev
+
+vuln: ## Look for known vulnerabilities in the code that the program calls (govulncheck; VULNDB= is its database)
+	@out=$$($(TOOL) govulncheck -db $(VULNDB) ./... 2>&1); code=$$?; \
+	case "$$code $$out" in \
+	  *"fetching vulnerabilities"*) echo "vuln: did not run, $(VULNDB) cannot be read: $${out##*fetching vulnerabilities: }";; \
+	  *) echo "$$out"; exit $$code;; \
+	esac
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
