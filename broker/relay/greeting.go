@@ -58,9 +58,10 @@ func (u *Setup) Key(b []byte) (_ []byte, ok bool) {
 	return strconv.AppendInt(b, int64(u.StatementTimeout), 10), u.AppStamp == ""
 }
 
-// inOrder returns settings in the order of their names; those of one name stay as they are.
+// inOrder returns settings in the order of their names; those of one name, which PostgreSQL takes without
+// case, stay as they are.
 func inOrder(list []pgwire.Param) []pgwire.Param {
-	byName := func(a, b pgwire.Param) int { return strings.Compare(a.Name, b.Name) }
+	byName := func(a, b pgwire.Param) int { return strings.Compare(sqllex.Fold(a.Name), sqllex.Fold(b.Name)) }
 	if slices.IsSortedFunc(list, byName) {
 		return list
 	}
