@@ -45,10 +45,7 @@ func (f *upstreamFixture) put(name string, leaf *pki.Leaf) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	path := f.write(strings.TrimSuffix(name, ".crt")+".key", key)
-	if err := os.Chmod(path, 0o600); err != nil {
-		f.t.Fatal(err)
-	}
+	f.secret(strings.TrimSuffix(name, ".crt")+".key", key) // never open to others, not even for a moment
 	f.write(name, leaf.PEM())
 }
 

@@ -239,6 +239,65 @@ func TestA115DataSwap(t *testing.T) {
 	}
 }
 
+// TestWatchDirectoryReplaced: what takes the place of a whole directory is in force by an event (T58), however it
+// does.
+func TestWatchDirectoryReplaced(t *testing.T) {
+	move := func(t *testing.T, from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, replace := range map[string]func(t *testing.T, w *watched, dir, next string){
+		"a link to it is swapped": func(t *testing.T, _ *watched, dir, next string) {
+			if err := os.Symlink(next, dir+".tmp"); err != nil {
+				t.Fatal(err)
+			}
+			move(t, dir+".tmp", dir)
+		},
+		"it is moved away first": func(t *testing.T, w *watched, dir, next string) {
+			move(t, dir, dir+".old")
+			w.until(t, func(c Change) bool { return c.Err != nil }) // it was seen to be missing
+			move(t, next, dir)
+		},
+		"it is removed first": func(t *testing.T, w *watched, dir, next string) {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			w.until(t, func(c Change) bool { return c.Err != nil })
+			move(t, next, dir)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newCRLFixture(t)
+			for _, sub := range []string{"deep/1", "deep/2"} {
+				if err := os.MkdirAll(filepath.Join(f.Dir, sub), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.crl(f.Clients, "deep/1/a.crl", pki.CRLShape{})
+			list := revoke(f.alice)
+			list.Number = big.NewInt(2)
+			f.crl(f.Clients, "deep/2/a.crl", list)
+			dir, next := filepath.Join(f.Dir, "deep", "current"), filepath.Join(f.Dir, "deep", "2")
+			if strings.Contains(name, "link") {
+				if err := os.Symlink(filepath.Join(f.Dir, "deep", "1"), dir); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				move(t, filepath.Join(f.Dir, "deep", "1"), dir)
+			}
+			f.cfg.CRL = []string{filepath.Join(dir, "a.crl")}
+			w := f.watch(byEvent)
+			yes.check(t, w.Current(), peer(t, f.alice), time.Now())
+			replace(t, w, dir, next)
+			w.until(t, loaded)
+			no(RevokedCRL).check(t, w.Current(), peer(t, f.alice), time.Now())
+		})
+	}
+}
+
 // TestA116OneBadFile: nothing changes while one file is bad, and all does when it is good again (T78).
 func TestA116OneBadFile(t *testing.T) {
 	f := newCRLFixture(t)

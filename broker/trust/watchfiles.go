@@ -94,40 +94,63 @@ func withoutPair(states map[string]fileState, cfg *Config) map[string]fileState 
 }
 
 // directories lists what to watch for cfg: the parents of every file, since a rename onto it or the
-// ..data swap of Kubernetes happens there, and the directories that links on the way lead to.
+// ..data swap of Kubernetes happens there, those of links on the way, and the directories that they lead to.
+// For one that is not there, as while another takes its place, it is the nearest above it.
 func directories(cfg *Config) []string {
-	var dirs []string
-	add := func(path string) {
-		for range 8 { // links may form a loop
-			dirs = append(dirs, filepath.Dir(path))
-			target, err := os.Readlink(path)
-			if err != nil {
-				break
-			}
-			if !filepath.IsAbs(target) {
-				target = filepath.Join(filepath.Dir(path), target)
-			}
-			path = target
-		}
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			dirs = append(dirs, filepath.Dir(real))
-		}
-	}
-	for _, path := range slices.Concat([]string{cfg.CertFile, cfg.KeyFile}, cfg.ClientCA, cfg.CRL) {
-		if path != "" {
-			add(path)
-		}
-	}
+	w := way{dirs: map[string]bool{}, followed: map[string]bool{}}
+	paths := slices.Concat([]string{cfg.CertFile, cfg.KeyFile}, cfg.ClientCA, cfg.CRL)
 	for _, files := range cfg.SPIFFE {
-		for _, path := range files {
-			add(path)
+		paths = append(paths, files...)
+	}
+	for _, path := range paths {
+		if path != "" {
+			w.follow(path, maxLinks)
 		}
 	}
 	for _, path := range cfg.CRL {
 		if fi, err := os.Stat(path); err == nil && fi.IsDir() {
-			dirs = append(dirs, path)
+			w.dirs[path] = true
 		}
 	}
-	slices.Sort(dirs)
-	return slices.Compact(dirs)
+	return slices.Sorted(maps.Keys(w.dirs))
+}
+
+// maxLinks bounds the links that are followed one behind the other: they may form a loop.
+const maxLinks = 8
+
+// way collects what may change the file that a path leads to.
+type way struct{ dirs, followed map[string]bool }
+
+// follow adds the directory that path is in, and goes on with the links that path and that directory are
+// reached by.
+func (w *way) follow(path string, depth int) {
+	if depth == 0 || w.followed[path] {
+		return
+	}
+	w.followed[path] = true
+	w.dirs[nearest(filepath.Dir(path))] = true
+	for dir := path; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		target, err := os.Readlink(dir)
+		if err != nil {
+			continue
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(dir), target)
+		}
+		w.follow(dir, depth-1)
+		w.follow(target, depth-1)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		w.dirs[filepath.Dir(real)] = true
+	}
+}
+
+// nearest is dir, or the nearest above it that exists.
+func nearest(dir string) string {
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
 }
