@@ -131,3 +131,32 @@ func (w *World) directTLS(t *testing.T) *tls.Config {
 	broker := w.issue(t, w.Env.Broker, pki.Shape{CN: "broker"})
 	return &tls.Config{RootCAs: w.Servers.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{broker.TLS()}}
 }
+
+// W18, W21: PostgreSQL 18 stays inside the transaction of a batch that a Query or a FunctionCall has
+// interrupted, whatever its ReadyForQuery says, and answers the next request with XX000. That must not
+// be another client's.
+func TestW21AnInterruptedBatchIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	w := Shared(t).On(t, 18)
+	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
+	config := b.TLSConfig(w.Client("alice"))
+	through, beside := b.wire(t, config), b.wire(t, config)
+	loCreat := Msg('F', "\x00\x00\x03\xbd\x00\x01\x00\x01\x00\x01\x00\x00\x00\x04\xff\xff\xff\xff\x00\x01")
+	for _, interruption := range [][]byte{Query("select 2"), loCreat} {
+		if _, err := through.Write(joined(parsed("", "select 1"), bound("", ""), executed(""), interruption, synced)); err != nil {
+			t.Fatal(err)
+		}
+		for ready := 0; ready < 2; {
+			m, err := through.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Type == 'Z' {
+				ready++
+			}
+		}
+		if got, err := beside.run(joined(Query("select 'beside'"), terminator), nil); err != nil || Types(got) != "T D C ZI ZI I ZI I ZI I ZI" {
+			t.Fatalf("behind %c: another client reads %s, %v", interruption[0], Types(got), err)
+		}
+	}
+}
