@@ -6,13 +6,12 @@
 package downstream
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -39,7 +38,13 @@ type Config struct {
 
 	// Handshakes caps the TLS handshakes computed at once, over all listeners; nil does not. A slot
 	// is not held while a handshake waits for its client, so silent clients cannot use them up.
-	Handshakes *semaphore.Weighted
+	Handshakes Slots
+}
+
+// Slots is a counting semaphore. Acquire waits for n slots, or for ctx's end and returns its error.
+type Slots interface {
+	Acquire(ctx context.Context, n int64) error
+	Release(n int64)
 }
 
 // Client is an admitted connection: TLS is up, the start-up packet is read, nobody is

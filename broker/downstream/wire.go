@@ -5,8 +5,6 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // gatherLimit is how many bytes of TLS records are gathered into one system call, in bytes.
@@ -41,7 +39,7 @@ type wire struct {
 // opening is the state of wire before a client is admitted.
 type opening struct {
 	ctx     context.Context // ends with the handshake deadline; lives as long as Admit
-	slots   *semaphore.Weighted
+	slots   Slots
 	holding bool
 
 	first    byte

@@ -3,10 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/pgsignet/pgsignet/broker"
 	"github.com/pgsignet/pgsignet/broker/audit"
@@ -40,26 +38,21 @@ func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log) broker.
 		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
 		DrainTimeout: cfg.Shutdown.DrainTimeout, UpgradeTimeout: cfg.Shutdown.UpgradeTimeout, Version: version, LocksFile: cfg.Admin.LocksFile,
 	}
-	shared := semaphore.NewWeighted(handshakeShare())
+	shared := newHandshakes(handshakeShare())
 	for i := range cfg.Listeners {
 		c.Listeners = append(c.Listeners, brokerListener(&cfg.Listeners[i], shared))
 	}
 	return c
 }
 
-// handshakeShare is how many handshakes compute at once, over all listeners: one processor less than
-// there are, so that sessions always find one, however many clients come at a time. A handshake that
-// waits for its client does not count.
-func handshakeShare() int64 { return int64(max(1, runtime.GOMAXPROCS(0)-1)) }
-
 // brokerListener is a listener whose handshakes share a cap with others, unless its own is lower.
-func brokerListener(l *config.Listener, shared *semaphore.Weighted) broker.Listener {
+func brokerListener(l *config.Listener, shared *handshakes) broker.Listener {
 	admission := downstream.Config{
 		HandshakeTimeout: l.HandshakeTimeout, WriteTimeout: l.WriteTimeout,
 		PlaintextCancel: l.PlaintextCancel, ProxyProtocol: l.ProxyProtocol, Handshakes: shared,
 	}
 	if int64(l.MaxHandshakes) < handshakeShare() {
-		admission.Handshakes = semaphore.NewWeighted(int64(l.MaxHandshakes))
+		admission.Handshakes = shared.fewer(int64(l.MaxHandshakes))
 	}
 	return broker.Listener{
 		Name: l.Name, Address: l.Address, Admission: admission,

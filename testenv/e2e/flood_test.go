@@ -20,9 +20,10 @@ import (
 )
 
 // What the test asserts ten times of. The p99 of established clients under a flood shall be less than twice
-// that of quiet, which is taken as quietest at least since a busy machine adds as much to either. Two cores
-// that clients, flooder, PostgreSQL and broker share gave 2.6 ms and 21 ms; with handshakes on both cores, 384 ms.
-// A half-open connection takes memoryEach bytes of the broker's memory.
+// that of quiet, or of the same flood against another process: clients, flooder, PostgreSQL and broker
+// share the test's processors, and what they take from each other is not the broker's doing. Quiet is
+// taken as quietest at least, since a busy machine adds as much to either. Two cores gave 2.6 ms and 21 ms;
+// with handshakes on both, 384 ms. A half-open connection takes memoryEach bytes of the broker's memory.
 const (
 	floodRatio = 2
 	quietest   = 10 * time.Millisecond
@@ -35,8 +36,9 @@ const (
 // which take bounded memory.
 func TestFloodLeavesEstablishedClientsAlone(t *testing.T) {
 	w := Shared(t)
-	b := w.Start(t, Options{Rules: people, Admin: httpOn,
-		Listener: fmt.Sprintf("half_open = %d\nhalf_open_per_address = %[1]d\nhandshake_timeout = \"1m\"", halfOpen+1000)})
+	options := Options{Rules: people, Admin: httpOn,
+		Listener: fmt.Sprintf("half_open = %d\nhalf_open_per_address = %[1]d\nhandshake_timeout = \"1m\"", halfOpen+1000)}
+	b := w.Start(t, options)
 	clients := []*pgx.Conn{b.Connect(t, w.Client("alice"), "alice", "orders"), b.Connect(t, w.Client("bob"), "bob", "orders")}
 	const window = time.Second
 	paces(t, clients, window/3) // prepared, warm
@@ -73,17 +75,22 @@ func TestFloodLeavesEstablishedClientsAlone(t *testing.T) {
 	_, stop := b.flood(t, hello, 0)
 	time.Sleep(window / 2) // a measure, not a wait
 	capacity := max(100, int(float64(stop())/(window/2).Seconds()))
+	other := w.Start(t, options)
 	for attempt := range 3 { // what a busy machine adds passes, what the broker adds does not
 		quiet = paces(t, clients, window)
+		_, stop := other.flood(t, hello, 3*capacity)
+		elsewhere := paces(t, clients, window)
+		stop()
 		began, stop := b.flood(t, hello, 3*capacity)
 		flooded := paces(t, clients, window)
 		sent := int(float64(stop()) / time.Since(began).Seconds())
-		t.Logf("p99 %v quiet, %v under %d handshakes/s, of which %d can be computed", quiet, flooded, sent, capacity)
-		if flooded <= 10*floodRatio*max(quiet, quietest) {
+		t.Logf("p99 %v quiet, %v under %d handshakes/s, of which %d can be computed, %v when another process is flooded",
+			quiet, flooded, sent, capacity, elsewhere)
+		if flooded <= 10*floodRatio*max(quiet, quietest, elsewhere) {
 			return
 		}
 		if attempt == 2 {
-			t.Errorf("p99 %v under a flood of handshakes, quiet %v", flooded, quiet)
+			t.Errorf("p99 %v under a flood of handshakes, quiet %v, when another is flooded %v", flooded, quiet, elsewhere)
 		}
 	}
 }
