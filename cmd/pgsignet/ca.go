@@ -30,7 +30,7 @@ in PKCS-8, mode 0600. No file is overwritten but the list and the CRL.`,
   pgsignet ca issue alice --dir pki --email alice@example.com --lifetime 30d
   pgsignet ca revoke alice --dir pki --reason keyCompromise
   pgsignet ca crl --dir pki --lifetime 7d`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	where := &caFlags{}
@@ -53,7 +53,7 @@ func newCAInitCommand(where *caFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a CA: its certificate, its key and an empty CRL",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Dir, cfg.Name = where.dir, where.name
 			ca, err := pki.Init(cfg)
@@ -234,7 +234,7 @@ func newCACRLCommand(where *caFlags) *cobra.Command {
 		Use:   "crl",
 		Short: "Renew the CRL",
 		Long:  "Publish the CRL anew, with the next number, before the present one is past its time.",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ca, err := where.open()
 			if err != nil {

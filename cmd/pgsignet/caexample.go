@@ -17,7 +17,7 @@ func newCAExampleCommand(where *caFlags) *cobra.Command {
 		Long: `Make all the certificates of an example set-up: CAs for clients, servers and the broker's own
 logins; server and postgres for the two servers; broker; and alice, bob and billing for
 clients. When the directory holds them already, nothing is changed.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			last := filepath.Join(where.dir, "billing.crt")
 			if _, err := os.Stat(last); err == nil {

@@ -17,7 +17,7 @@ func newCheckCommand() *cobra.Command {
 		Long: `Check reads the configuration and every file it names, and reports all errors and
 warnings at once, each with its place and what to write instead. It creates no file
 and opens no connection. Status 0: no errors; 1: errors.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConfigFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -26,7 +26,7 @@ func newPoolsCommand() *cobra.Command {
 
 // showCommand prints the answer to a SHOW: these columns as a table, all of them as JSON or with --wide.
 func showCommand(name, short, sql string, narrow []string) *cobra.Command {
-	cmd := &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: name, Short: short, Args: noArgs,
 		Long: short + ".\n\nThe broker is asked on its admin socket, or with --dsn by certificate."}
 	flags := addConsoleFlags(cmd)
 	wide := cmd.Flags().Bool("wide", false, "print every column")
@@ -117,7 +117,7 @@ func newLockCommand() *cobra.Command {
 		Short: "Keep a certificate or identity out, and end its sessions",
 		Long: `Lock refuses new logins of the certificates that a flag names, before any rule is
 asked, and ends their sessions. With admin { locks_file } it outlives a restart.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags, target := addConsoleFlags(cmd), addTargetFlags(cmd)
 	span := cmd.Flags().Duration("for", 0, "how long; default: until unlock")
@@ -144,7 +144,7 @@ func newUnlockCommand() *cobra.Command {
 		Use:   "unlock",
 		Short: "Take a lock back",
 		Long:  "Unlock takes back the lock with exactly this target. SHOW LOCKS lists them.",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 	}
 	flags, target := addConsoleFlags(cmd), addTargetFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -162,7 +162,7 @@ func newReloadCommand() *cobra.Command {
 		Short: "Have a running broker read its configuration again",
 		Long: `Reload has the broker read its files, run their tests, and take them over in one step.
 When anything is wrong nothing changes, and status is 1.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConsoleFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runConsole(cmd, flags, "RELOAD") }

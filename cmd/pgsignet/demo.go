@@ -32,7 +32,7 @@ service by certificate, shows one refusal and the audit's lines, and stays up un
 Ctrl-C; without a terminal on standard input it ends by itself. It leaves nothing behind.
 
 It needs the programs of a PostgreSQL server (Debian: postgresql-15) or npm.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()

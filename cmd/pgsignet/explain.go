@@ -31,7 +31,7 @@ and map in order, with the first condition that failed in each. Locks set at the
 the running broker's and are not looked at.
 
 Status 0: the login is granted; 3: refused; 1: the configuration has errors.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConfigFlags(cmd)
 	f.add(cmd)

@@ -22,7 +22,7 @@ func newHealthcheckCommand() *cobra.Command {
 container's HEALTHCHECK runs. With TLS on that address it asks the admin socket instead.
 
 Status 0: ready; 1: not, or no answer.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConfigFlags(cmd)
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for the answer")

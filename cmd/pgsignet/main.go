@@ -51,6 +51,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.InitDefaultCompletionCmd(args...)
 	ran := markRun(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -115,11 +116,14 @@ func commands() []*cobra.Command {
 }
 
 // markRun wraps every command so that *ran tells whether one was reached: an error before that is
-// one of usage.
+// one of usage. A command that only has others below it takes none but those, and shows its help.
 func markRun(root *cobra.Command) (ran *bool) {
 	ran = new(bool)
 	var wrap func(*cobra.Command)
 	wrap = func(c *cobra.Command) {
+		if c != root && !c.Runnable() && c.HasSubCommands() {
+			c.Args, c.RunE = noArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
 		if inner := c.RunE; inner != nil {
 			c.RunE = func(c *cobra.Command, args []string) error {
 				*ran = true
@@ -132,4 +136,17 @@ func markRun(root *cobra.Command) (ran *bool) {
 	}
 	wrap(root)
 	return ran
+}
+
+// noArgs is for commands without arguments. Those that read a configuration are often given its file.
+func noArgs(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case c.HasSubCommands():
+		return fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
+	case c.Flags().Lookup("config") != nil:
+		return fmt.Errorf("%q takes no argument %q: name a configuration file with --config", c.CommandPath(), args[0])
+	}
+	return fmt.Errorf("%q takes no argument %q", c.CommandPath(), args[0])
 }

@@ -38,6 +38,12 @@ func TestScript(t *testing.T) {
 			"exits":     scriptExits,
 			"reference": scriptReference,
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "root" {
+				return false, errors.New("unknown condition " + cond)
+			}
+			return os.Geteuid() == 0, nil
+		},
 	})
 }
 

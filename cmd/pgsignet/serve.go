@@ -32,7 +32,7 @@ listening sockets, the admin console and the locks. The other one lets its sessi
 most shutdown.upgrade_timeout. SIGUSR2 starts such a process, from the program's file as it is then.
 
 Status 0: stopped as told; 78: the configuration is not valid, nothing was started.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConfigFlags(cmd)
 	var shadow []string

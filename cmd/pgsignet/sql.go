@@ -17,7 +17,7 @@ func newSQLCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sql",
 		Short: "Print SQL for PostgreSQL",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 	}
 	cmd.AddCommand(newSQLIdentityCommand())
 	return cmd
@@ -34,7 +34,7 @@ func newSQLIdentityCommand() *cobra.Command {
 
 With --database it also adds the identity_key of that database block to the key table. That
 part of the output is a secret: do not keep it. Without --database no configuration is read.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConfigFlags(cmd)
 	cmd.Flags().StringVar(&database, "database", "", "add the key of this `DATABASE` block")

@@ -20,7 +20,7 @@ func newTestCommand() *cobra.Command {
 		Long: `Test decides the login of every test block with the configuration's own rules and
 compares it with what the block expects. A cert_file is verified first, as the listener
 would, without the network. Status 0: all as expected; 1: not.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConfigFlags(cmd)
 	cmd.Flags().StringVar(&format, "format", format, "`FORMAT` of the results: text, tap or json")

@@ -25,7 +25,7 @@ func newTopCommand() *cobra.Command {
 
 Keys: s next column to sort by, r reverse, p pools or sessions, / filter (Enter ends it,
 an empty one shows all), space refresh, q quit. Without a terminal it prints once.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := addConsoleFlags(cmd)
 	cmd.Flags().Lookup("json").Hidden = true

@@ -34,6 +34,9 @@ func (n ImportNote) String() string {
 	if n.LeftOut {
 		what = "left out: "
 	}
+	if n.Line == 0 { // of the file as a whole
+		return fmt.Sprintf("%s: %s%s", n.File, what, n.Text)
+	}
 	return fmt.Sprintf("%s:%d: %s%s", n.File, n.Line, what, n.Text)
 }
 
