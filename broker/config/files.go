@@ -36,9 +36,16 @@ func (d *decoder) file(a *hcl.Attribute) file {
 	return file{d.resolve(item{s, a.Expr.Range()}), a.Expr.Range()}
 }
 
-// files is a list of files or directories.
+// files is a list of files or directories. An empty one is an error: a template that has come out without its
+// CRLs or CAs would switch a check off.
 func (d *decoder) files(a *hcl.Attribute) []file {
+	if a == nil {
+		return nil
+	}
 	var out []file
+	if elems, diags := hcl.ExprList(a.Expr); len(elems) == 0 && !diags.HasErrors() {
+		d.errorf(a.Expr.Range(), "Empty list", "%s names no file: %s = [\"FILE\"], or leave the line out if none is meant.", a.Name, a.Name)
+	}
 	for _, it := range d.list(a) {
 		if it.text == "" {
 			d.errorf(it.at, "Empty value", "%s names files; this name is empty.", a.Name)

@@ -100,9 +100,6 @@ func (d *decoder) listenerFiles(b *listenerBlock, l *Listener) {
 	cas, crls := d.files(b.ClientCA), d.files(b.CRL)
 	l.ClientCA, l.CRL = names(cas), names(crls)
 	b.trusted = d.anchors("The client CA", cas)
-	if b.ClientCA != nil && len(cas) == 0 && b.SPIFFE == nil {
-		d.errorf(b.ClientCA.Expr.Range(), "No client CA", "Without a CA no client can log in: client_ca = [\"FILE\"].")
-	}
 	if b.SPIFFE != nil {
 		l.SPIFFE = d.spiffe(b.SPIFFE)
 	}

@@ -124,10 +124,11 @@ func (d *decoder) duration(a *hcl.Attribute, def, low time.Duration) time.Durati
 	if a == nil {
 		return def
 	}
-	s := d.text(a, "")
-	if s == "" {
+	text, ok := d.value(a.Name, a.Expr, cty.String)
+	if !ok {
 		return def
 	}
+	s := text.AsString()
 	v, err := time.ParseDuration(s)
 	if err != nil {
 		d.errorf(a.Expr.Range(), "Not a duration", "%s takes a duration such as \"500ms\", \"30s\" or \"24h\", not %q%s.", a.Name, s, durationHint(s))
@@ -179,10 +180,11 @@ func (d *decoder) size(a *hcl.Attribute, def, low, high int64) int64 {
 	if a == nil {
 		return def
 	}
-	s := d.text(a, "")
-	if s == "" {
+	text, ok := d.value(a.Name, a.Expr, cty.String)
+	if !ok {
 		return def
 	}
+	s := text.AsString()
 	n, ok := parseSize(s)
 	switch {
 	case !ok:
