@@ -177,14 +177,16 @@ func Msg(typ byte, body string) []byte {
 // Query is a simple Query message.
 func Query(sql string) []byte { return Msg('Q', sql+"\x00") }
 
-// Read returns the next message; io.EOF when the server has closed.
-func (w *Wire) Read1() (Message, error) {
+// Read1 returns the next message; io.EOF when the server has closed.
+func (w *Wire) Read1() (Message, error) { return readMessage(w) }
+
+func readMessage(r io.Reader) (Message, error) {
 	var head [5]byte
-	if _, err := io.ReadFull(w, head[:]); err != nil {
+	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return Message{}, err
 	}
 	body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
-	_, err := io.ReadFull(w, body)
+	_, err := io.ReadFull(r, body)
 	return Message{Type: head[0], Body: body}, err
 }
 

@@ -26,30 +26,20 @@ type wireConn struct {
 	key []byte // body of BackendKeyData
 }
 
-func (w *wireConn) next() (Message, error) {
-	var head [5]byte
-	if _, err := io.ReadFull(w, head[:]); err != nil {
-		return Message{}, err
-	}
-	body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
-	_, err := io.ReadFull(w, body)
-	return Message{Type: head[0], Body: body}, err
-}
+func (w *wireConn) next() (Message, error) { return readMessage(w) }
 
 // dialWire logs in with TLS.
 func dialWire(addr string, config *tls.Config, user, database string) (*wireConn, error) {
-	return dialVia(addr, config, user, database, nil)
+	return dialUntil(context.Background(), addr, config, user, database)
 }
 
-// dialVia is dialWire; the socket goes to tell, if there is one, before the login.
-func dialVia(addr string, config *tls.Config, user, database string, tell chan<- net.Conn) (*wireConn, error) {
+// dialUntil is dialWire; the socket is closed when ctx ends, during the login, too.
+func dialUntil(ctx context.Context, addr string, config *tls.Config, user, database string) (*wireConn, error) {
 	raw, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if tell != nil {
-		tell <- raw
-	}
+	context.AfterFunc(ctx, func() { raw.Close() })
 	raw.SetDeadline(time.Now().Add(60 * time.Second))
 	if _, err := raw.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil {
 		return nil, err
@@ -134,6 +124,8 @@ type differ struct {
 	world  *World
 	broker *Broker
 	until  time.Time
+	over   context.Context // a difference was found
+	end    context.CancelFunc
 
 	mu    sync.Mutex
 	steps int
@@ -144,6 +136,7 @@ func (d *differ) report(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.found = append(d.found, fmt.Sprintf(format, args...))
+	d.end()
 }
 
 func (d *differ) stop() bool {
@@ -158,12 +151,12 @@ func (d *differ) client(seed uint64, i int) {
 	brokerTLS := d.broker.TLSConfig(d.world.Client("alice"))
 	directTLS := d.world.directTLS(d.t)
 	for !d.stop() {
-		direct, err := dialWire(d.world.PG.Addr(), directTLS, "alice", "stock")
+		direct, err := dialUntil(d.over, d.world.PG.Addr(), directTLS, "alice", "stock")
 		if err != nil {
 			d.report("direct login: %v", err)
 			return
 		}
-		through, err := dialWire(d.broker.Addr, brokerTLS, "alice", "orders")
+		through, err := dialUntil(d.over, d.broker.Addr, brokerTLS, "alice", "orders")
 		if err != nil {
 			d.report("login: %v", err)
 			return
@@ -335,6 +328,8 @@ func differences(t *testing.T, w *World, run time.Duration) (found []string, ste
 		w.Exec(t, database, "drop schema if exists diff cascade; create schema diff authorization alice")
 	}
 	d := &differ{t: t, world: w, broker: b, until: time.Now().Add(run)}
+	d.over, d.end = context.WithCancel(t.Context())
+	defer d.end()
 	seed := diffSeed(t)
 	var clients sync.WaitGroup
 	for i := range 32 {

@@ -1,8 +1,8 @@
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
-	"net"
 	"testing"
 )
 
@@ -22,16 +22,16 @@ func TestW89AGoneClientLeavesTheQueue(t *testing.T) {
 			if _, err := holder.run(joined(Query("begin"), terminator), nil); err != nil {
 				t.Fatal(err)
 			}
-			raw := make(chan net.Conn, 1)
-			go func() { // in session mode until the socket is closed
-				c, err := dialVia(b.Addr, config, "alice", "orders", raw)
+			ctx, vanish := context.WithCancel(t.Context())
+			go func() { // in session mode until it vanishes
+				c, err := dialUntil(ctx, b.Addr, config, "alice", "orders")
 				if err == nil {
 					c.Write(Query("select 1"))
 				}
 			}()
 			waiting := `pgsignet_pool_clients{database="orders",state="waiting",upstream="pg"}`
 			Poll(t, "the client to wait", func() bool { return b.metrics(t)[waiting] == "1" })
-			(<-raw).Close()
+			vanish()
 			Poll(t, "the gone client to leave the queue", func() bool { return b.metrics(t)[waiting] == "0" })
 			if got, err := holder.run(joined(Query("select 'still here'"), terminator), nil); err != nil || got[len(got)-1].Body[0] != 'T' {
 				t.Errorf("the holder's transaction: %s, %v", Types(got), err)
