@@ -61,6 +61,27 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(float64(lost)/float64(b.N), "lost/op")
 }
 
+// BenchmarkRecord is what a statement costs in all, the writer's part too: no record is lost, and each
+// 512th is waited for, as about as many come together in the writer's 50 ms under load.
+func BenchmarkRecord(b *testing.B) {
+	l := openTest(b, Config{SegmentSize: 64 << 20})
+	b.ReportAllocs()
+	id := uint64(0)
+	cpu := cpuTime()
+	for b.Loop() {
+		id++
+		if err := appendStatement(l, benchText, id); err != nil {
+			b.Fatal(err)
+		}
+		if id%512 == 0 {
+			if err := l.Submit(stmtRecord("select 1")).Err(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op")
+}
+
 // BenchmarkSubmit is strict's price: n sessions, each waiting for its own record.
 func BenchmarkSubmit(b *testing.B) {
 	for _, n := range []int{1, 16, 64} {

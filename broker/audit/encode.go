@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,14 @@ type encoder struct {
 	limits  limits
 	privacy privacy
 	line    line
+	refs    map[refs][]byte // encoded before; see known
 }
+
+// refs are what a statement repeats of its session.
+type refs struct{ sid, cert, rule, role, database string }
+
+// maxRefs is how many sessions' references are remembered. With more sessions at work it starts anew.
+const maxRefs = 1024
 
 // body encodes r, and lost when it is not zero. The result is valid until the next call; it starts
 // with the quote of "time" and ends with the closing brace. It never exceeds maxLine - maxHead.
@@ -58,15 +66,12 @@ func (e *encoder) body(r *Record, lost uint64) []byte {
 
 func (e *encoder) record(r *Record, st clean, lost uint64) {
 	l := &e.line
-	l.start(r.Time, e.node, r.Event)
-	l.some("lost", int64(lost))
-	l.str("sid", r.SID)
-	l.client(r.Client)
-	l.cert(r.Cert)
-	l.str("cert_sha256", r.CertSHA256)
-	l.str("map", r.Map)
-	l.str("role", r.Role)
-	l.str("database", r.Database)
+	l.at(r.Time)
+	if r.Event == Statement && lost == 0 {
+		e.known(r)
+	} else {
+		e.opening(r, lost)
+	}
 	l.rule(r.Rule)
 	l.requested(e.privacy.requested(r.Requested))
 	l.granted(r.Granted)
@@ -86,11 +91,53 @@ func (e *encoder) record(r *Record, st clean, lost uint64) {
 	l.close()
 }
 
+// opening writes the fields behind the time, up to the references.
+func (e *encoder) opening(r *Record, lost uint64) {
+	l := &e.line
+	l.origin(e.node, r.Event)
+	l.some("lost", int64(lost))
+	l.str("sid", r.SID)
+	l.client(r.Client)
+	l.cert(r.Cert)
+	l.str("cert_sha256", r.CertSHA256)
+	l.str("map", r.Map)
+	l.str("role", r.Role)
+	l.str("database", r.Database)
+}
+
+// known is opening for a statement: from memory if need be, since this half of its line is the same in
+// all of a session's. What had to be cut depends on the caps and is not remembered.
+func (e *encoder) known(r *Record) {
+	l := &e.line
+	k := refs{r.SID, r.CertSHA256, r.Map, r.Role, r.Database}
+	if text, ok := e.refs[k]; ok && l.lim == e.limits {
+		l.b = append(l.b, text...)
+		return
+	}
+	from := len(l.b)
+	e.opening(r, 0)
+	if l.cut || l.lim != e.limits || r.Client != nil || r.Cert != nil {
+		return
+	}
+	if e.refs == nil || len(e.refs) >= maxRefs {
+		e.refs = make(map[refs][]byte)
+	}
+	e.refs[k] = bytes.Clone(l.b[from:])
+}
+
 // start writes the fields that every line has, from time on.
 func (e *line) start(t time.Time, node string, ev Event) {
+	e.at(t)
+	e.origin(node, ev)
+}
+
+func (e *line) at(t time.Time) {
 	e.b = append(e.b, `"time":"`...)
 	e.time(t)
 	e.b = append(e.b, '"')
+}
+
+func (e *line) origin(node string, ev Event) {
 	e.str("node", node)
 	e.key("event") // one of ours: never b64, so that parseHead finds it
 	e.b = appendQuoted(e.b, strings.ToValidUTF8(e.name(string(ev)), "?"))

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -314,4 +315,63 @@ func TestDocumentShowsTheRecords(t *testing.T) {
 	}
 	b.WriteString("```\n")
 	golden.Section(t, filepath.Join("..", "..", "docs", "audit.md"), "sample records", b.String())
+}
+
+// What is remembered of a session is what would have been written: with records of two sessions in turn,
+// with lines that are cut, that say what was lost, and beyond what is remembered.
+func TestRememberedReferences(t *testing.T) {
+	e := newTestEncoder(t, defaultText)
+	check := func(r *Record, lost uint64) {
+		t.Helper()
+		got := string(encoded(e, r, lost))
+		if want := string(encoded(newTestEncoder(t, defaultText), r, lost)); got != want {
+			t.Errorf("got  %.400s\nwant %.400s", got, want)
+		}
+	}
+	for i := range 2*maxRefs + 10 {
+		r := *samples()["statement"]
+		switch i % 5 {
+		case 1:
+			r.SID = fmt.Sprintf("0199-%d", i)
+		case 2:
+			r.Database = strings.Repeat("d", maxName+5)
+		case 3:
+			r.Role = "\xff\x1b\n"
+		}
+		check(&r, uint64(i%3))
+		check(&r, 0)
+		if len(e.refs) > maxRefs {
+			t.Fatalf("%d sessions are remembered, want at most %d", len(e.refs), maxRefs)
+		}
+	}
+	r := *samples()["statement"]
+	r.Stmt = &Stmt{Phase: PhaseAll, Op: "query", Text: strings.Repeat("\x01", maxLine)}
+	for range 2 {
+		check(&r, 0) // halved caps
+	}
+}
+
+// plainRun is a shortcut and nothing else: at every place in a word, for every byte.
+func TestQuotedByteByByte(t *testing.T) {
+	for at := range 20 {
+		for c := range 256 {
+			around := strings.Repeat("a~ ", 8)
+			text := around[:at] + string(rune(c)) + around[at:]
+			got := string(appendQuoted(nil, text))
+			want := `"`
+			for _, r := range text {
+				switch {
+				case r < utf8.RuneSelf && plain[r], r >= utf8.RuneSelf && !hidden(r):
+					want += string(r)
+				case r < utf8.RuneSelf:
+					want = string(appendEscape([]byte(want), byte(r)))
+				default:
+					want += fmt.Sprintf(`\u%04x`, r)
+				}
+			}
+			if want += `"`; got != want {
+				t.Fatalf("byte %#x at %d: got %s, want %s", c, at, got, want)
+			}
+		}
+	}
 }

@@ -186,7 +186,7 @@ const hexDigits = "0123456789abcdef"
 func appendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plainRun(s); i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
 			if plain[c] {
@@ -195,8 +195,8 @@ func appendQuoted(dst []byte, s string) []byte {
 			}
 			dst = append(dst, s[start:i]...)
 			dst = appendEscape(dst, c)
-			i++
-			start = i
+			start = i + 1
+			i = start + plainRun(s[start:])
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
@@ -209,6 +209,25 @@ func appendQuoted(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// plainRun is how many bytes of s, in steps of eight, certainly stand for themselves: those of most
+// names and statements, without a look at each. A word has a byte's high bit set in
+//
+//	x               when the byte is not ASCII
+//	x - 0x20        when it is below 0x20 (or a byte below it borrows: then the rest is looked at in vain)
+//	(x ^ c) - 0x01  when it is c, likewise
+func plainRun(s string) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; n+8 <= len(s); n += 8 {
+		x := uint64(s[n]) | uint64(s[n+1])<<8 | uint64(s[n+2])<<16 | uint64(s[n+3])<<24 |
+			uint64(s[n+4])<<32 | uint64(s[n+5])<<40 | uint64(s[n+6])<<48 | uint64(s[n+7])<<56
+		if (x|(x-0x20*ones)|((x^'"'*ones)-ones)|((x^'\\'*ones)-ones)|((x^0x7f*ones)-ones))&high != 0 {
+			break
+		}
+	}
+	return n
 }
 
 // plain holds the ASCII bytes that stand for themselves in a JSON string.

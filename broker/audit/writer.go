@@ -276,7 +276,6 @@ func (w *writer) add(body []byte, keep bool) error {
 
 // chainLine appends a line to the tail and to the chain; t says what becomes of it at a failure.
 func (w *writer) chainLine(body []byte, t tailLine) {
-	now := time.Now()
 	t.start = len(w.tail)
 	w.tail = appendHead(w.tail, w.chain.next(), w.chain.prev)
 	t.body = len(w.tail)
@@ -287,10 +286,10 @@ func (w *writer) chainLine(body []byte, t tailLine) {
 	w.lines = append(w.lines, t)
 	w.segment += int64(len(w.tail) - t.start)
 	if w.syncAt.IsZero() {
-		w.syncAt = now.Add(syncEvery)
+		w.syncAt = time.Now().Add(syncEvery)
 	}
 	if w.checkpointAt.IsZero() {
-		w.checkpointAt = now.Add(checkpointEvery)
+		w.checkpointAt = time.Now().Add(checkpointEvery)
 	}
 }
 

@@ -62,10 +62,33 @@ func maskWith(l Lexer, depth int) (clean string, found, ambiguous bool) {
 	return out.String(), true, l.ambiguous
 }
 
-// mayHoldPassword is a quick look that misses nothing: the word, or spellings that may yield it.
+// mayHoldPassword is a quick look that misses nothing: the word, or spellings that may yield it. It
+// reads every recorded text, so it goes over it once.
 func mayHoldPassword(sql string) bool {
-	return containsFold(sql, "passw") || strings.Contains(sql, "://") || mayDecode(sql)
+	for i := range len(sql) {
+		if !telling[sql[i]] {
+			continue
+		}
+		switch rest := sql[i:]; rest[0] {
+		case 'p', 'P':
+			if len(rest) >= len("passw") && strings.EqualFold(rest[:len("passw")], "passw") {
+				return true
+			}
+		case ':':
+			if strings.HasPrefix(rest, "://") {
+				return true
+			}
+		default:
+			if mayDecode(rest[:min(len(rest), 2)]) {
+				return true
+			}
+		}
+	}
+	return false
 }
+
+// telling holds the bytes that what mayHoldPassword looks for begins with.
+var telling = [256]bool{'p': true, 'P': true, ':': true, '\\': true, '&': true}
 
 // namesPassword reports whether a string behind t is a password.
 func namesPassword(l *Lexer, t Token) bool {
