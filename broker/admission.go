@@ -156,25 +156,15 @@ func (s *session) recordOpen(record *audit.Record) error {
 
 // openRecord is the record of an access, written before the client is let in.
 func (s *session) openRecord(first *beginning) *audit.Record {
-	d := s.decided.Load()
-	g := d.grant
-	s.setup.TLS = s.client.TLSTime
+	g := s.decided.Load().grant
 	fresh := first.server != nil && first.lease.Fresh()
 	if fresh {
 		s.setup.Connect = first.server.Connect
 	}
-	return &audit.Record{
-		Event: audit.SessionOpen, SID: s.id.String(),
-		Client: auditClient(s.client), Cert: auditCert(d.identity, d.verified),
-		Rule:      auditRule(g.Rule, g.Matched, g.Captures, d.snapshot.SHA256),
-		Requested: auditRequested(s.client.Startup),
-		Granted: &audit.Granted{
-			Role: g.Role, Database: g.DBName, PoolMode: s.mode().String(), Level: s.level(),
-			Expires: d.verified.NotAfter,
-		},
-		Upstream: auditUpstream(g.Upstream, first.server, fresh),
-		Setup:    new(s.setup), // a copy: a reload decides again while the record is written
-	}
+	r := s.opening()
+	r.Granted.Database, r.Granted.PoolMode, r.Granted.Level = g.DBName, s.mode().String(), s.level()
+	r.Upstream = auditUpstream(g.Upstream, first.server, fresh)
+	return r
 }
 
 // auditUpstream describes the server connection that a session begins with: by the upstream's name

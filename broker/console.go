@@ -76,19 +76,10 @@ func (s *session) closeConsole(end relay.End) {
 
 // consoleRecord is the record of a login to the console.
 func (s *session) consoleRecord() *audit.Record {
-	d := s.decided.Load()
-	s.setup.TLS = s.client.TLSTime
-	return &audit.Record{
-		Event: audit.SessionOpen, SID: s.id.String(),
-		Client: auditClient(s.client), Cert: auditCert(d.identity, d.verified),
-		Rule:      auditRule(d.grant.Rule, d.grant.Matched, d.grant.Captures, d.snapshot.SHA256),
-		Requested: auditRequested(s.client.Startup),
-		Granted: &audit.Granted{
-			Role: d.grant.Role, Database: d.grant.Database, Admin: d.grant.Admin, Level: audit.LevelSession,
-			Expires: d.verified.NotAfter,
-		},
-		Setup: new(s.setup),
-	}
+	g := s.decided.Load().grant
+	r := s.opening()
+	r.Granted.Database, r.Granted.Admin, r.Granted.Level = g.Database, g.Admin, audit.LevelSession
+	return r
 }
 
 // ServeConsole answers the console on a unix socket until ctx ends or l is closed, and returns when all

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pgsignet/pgsignet/broker/admin"
+	"github.com/pgsignet/pgsignet/broker/durable"
 	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/policy"
 	"github.com/pgsignet/pgsignet/policy/identity"
@@ -150,24 +150,7 @@ func writeLocks(path string, list []admin.Lock) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".locks-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails once it has its name
-	_, err = f.Write(append(data, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Replace(path, append(data, '\n'), 0o600)
 }
 
 // checkLocks refuses a login whose certificate or identity is locked.

@@ -21,6 +21,20 @@ import (
 
 // This file turns what the broker knows into audit records, field by field as docs/audit.md has it.
 
+// opening is what the record of an admitted session says of every one: a client's or the console's.
+func (s *session) opening() *audit.Record {
+	d := s.decided.Load()
+	s.setup.TLS = s.client.TLSTime
+	return &audit.Record{
+		Event: audit.SessionOpen, SID: s.id.String(),
+		Client: auditClient(s.client), Cert: auditCert(d.identity, d.verified),
+		Rule:      auditRule(d.grant.Rule, d.grant.Matched, d.grant.Captures, d.snapshot.SHA256),
+		Requested: auditRequested(s.client.Startup),
+		Granted:   &audit.Granted{Role: d.grant.Role, Expires: d.verified.NotAfter},
+		Setup:     new(s.setup), // a copy: a reload decides again while the record is written
+	}
+}
+
 func auditClient(c *downstream.Client) *audit.Client {
 	a := &audit.Client{
 		Addr: c.Addr.String(), Proxy: addrString(c.Proxy), Listener: c.Listener,

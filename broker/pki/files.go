@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
+
+	"github.com/pgsignet/pgsignet/broker/durable"
 )
 
 // fileName is what NAME of NAME.crt may be: no path, no option, no hidden file.
@@ -33,39 +34,12 @@ func refuseExisting(paths ...string) error {
 	return nil
 }
 
-// writeFile puts data at path in one step: a reader sees the old file, the new one, or none, but never a part.
-func writeFile(path string, data []byte, mode os.FileMode) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	if err := fill(temp, data, mode); err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
-	}
-	return nil
-}
-
-// fill writes, syncs and closes a file that CreateTemp made with mode 0600.
-func fill(temp *os.File, data []byte, mode os.FileMode) error {
-	_, err := temp.Write(data)
-	if err == nil {
-		err = temp.Chmod(mode)
-	}
-	if err == nil {
-		err = temp.Sync()
-	}
-	return errors.Join(err, temp.Close())
-}
-
 func writeKey(path string, key crypto.Signer) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	return writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	return durable.Replace(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 func readPEM(path, blockType string) ([]byte, error) {

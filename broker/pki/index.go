@@ -8,6 +8,8 @@ import (
 	"math/big"
 	"os"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/durable"
 )
 
 // index is NAME.json: what the CA issued and revoked, and the number of its last CRL.
@@ -53,7 +55,7 @@ func (ca *CA) writeIndex(idx *index) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(ca.indexFile(), append(data, '\n'), 0o644)
+	return durable.Replace(ca.indexFile(), append(data, '\n'), 0o644)
 }
 
 // find returns the entry with that serial, nil if the CA issued none.

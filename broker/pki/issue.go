@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/durable"
 )
 
 // Request describes a certificate to issue. All it lacks is a client certificate without a subject.
@@ -58,7 +60,7 @@ func (ca *CA) Issue(r Request) (*Issued, error) {
 		if err := writeKey(issued.KeyFile, key); err != nil {
 			return err
 		}
-		if err := writeFile(issued.CertFile, certPEM(cert.Raw), 0o644); err != nil {
+		if err := durable.Replace(issued.CertFile, certPEM(cert.Raw), 0o644); err != nil {
 			return errors.Join(err, os.Remove(issued.KeyFile))
 		}
 		return nil

@@ -23,6 +23,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/durable"
 )
 
 // Defaults, and how far certificates are dated back so that clocks may differ.
@@ -87,7 +89,7 @@ func (ca *CA) create(cfg Config) error {
 		return err
 	}
 	return ca.locked(func() error {
-		if err := writeFile(ca.CertFile(), certPEM(ca.Certificate.Raw), 0o644); err != nil {
+		if err := durable.Replace(ca.CertFile(), certPEM(ca.Certificate.Raw), 0o644); err != nil {
 			return err
 		}
 		return ca.publish(&index{}, cfg.CRLLifetime)

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/durable"
 )
 
 // reasons are the CRLReasons a certificate can be revoked for, as RFC 5280 and OpenSSL spell them.
@@ -158,7 +160,7 @@ func (ca *CA) publish(idx *index, lifetime time.Duration) error {
 	if err := ca.writeIndex(idx); err != nil {
 		return err
 	}
-	return writeFile(ca.CRLFile(), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), 0o644)
+	return durable.Replace(ca.CRLFile(), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), 0o644)
 }
 
 func (ca *CA) signCRL(idx *index, lifetime time.Duration) ([]byte, error) {

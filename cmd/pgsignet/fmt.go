@@ -7,12 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/spf13/cobra"
+
+	"github.com/pgsignet/pgsignet/broker/durable"
 )
 
 func newFmtCommand() *cobra.Command {
@@ -138,34 +139,12 @@ func (f *formatter) format(name string, src []byte) (formatted []byte, ok bool) 
 	return formatted, true
 }
 
-// replaceFile puts data in the place of the file that name leads to, in one step, and keeps its mode, owner and
-// group: the service may read what root has written by its group alone. A reader sees the old file or the new one, never a part.
+// replaceFile puts data in the place of the file that name leads to, in one step, and keeps its owner and
+// mode. A reader sees the old file or the new one, never a part.
 func replaceFile(name string, data []byte) error {
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(target)
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(target), ".pgsignet-fmt-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails once it has been renamed, as it should
-	_, err = tmp.Write(data)
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && err == nil {
-		err = tmp.Chown(int(st.Uid), int(st.Gid))
-	}
-	if err == nil {
-		err = tmp.Chmod(info.Mode().Perm())
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), target)
-	}
-	return err
+	return durable.Rewrite(target, data)
 }

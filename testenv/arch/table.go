@@ -69,7 +69,12 @@ var Table = []Rule{
 		Why:   "keeps gRPC out of everything else",
 	},
 	{
+		Package: "broker/durable",
+		Why:     "one file, replaced for good",
+	},
+	{
 		Package: "broker/pki",
+		May:     []string{"broker/durable"},
 		Tests:   []string{"policy/identity"},
 		Why:     "a development CA; its tests read what it issued as the broker would",
 	},
@@ -122,7 +127,7 @@ var Table = []Rule{
 	},
 	{
 		Package: "broker/audit/sink",
-		May:     []string{"broker/audit", "github.com/jackc/pgx/v5..."},
+		May:     []string{"broker/audit", "broker/durable", "github.com/jackc/pgx/v5..."},
 		Never:   []string{"pgwire", "policy"},
 		Why:     "the record as rows of a table",
 	},
@@ -143,7 +148,7 @@ var Table = []Rule{
 	{
 		Package: "broker",
 		May: []string{"pgwire", "pgwire/sqllex", "policy", "policy/identity", "broker/trust", "broker/trust/workload",
-			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/stamp", "broker/peer",
+			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/stamp", "broker/peer", "broker/durable",
 			"broker/audit", "broker/audit/sink", "broker/admin", "go.uber.org/zap...", "golang.org/x/sync...", "golang.org/x/sys/unix"},
 		Never: []string{"broker/config", "broker/pki", "policy/hclfile", "github.com/hashicorp/hcl/v2..."},
 		Why:   "one connection's life, and the only package below cmd that logs",
