@@ -22,13 +22,15 @@ type attrs struct {
 	prefix string // of names in places: "session."
 }
 
-// find returns an attribute and notes its place; nil when it is absent or null.
+// find returns an attribute and notes its place; nil when it is absent. null is refused: it would be a condition
+// that is not there.
 func (a attrs) find(name string) *hcl.Attribute {
 	attr := a.all[name]
 	if attr == nil {
 		return nil
 	}
 	if v, diags := attr.Expr.Value(nil); !diags.HasErrors() && v.IsNull() {
+		a.d.errorf(attr.Expr.Range(), "Wrong type", "%s takes a value, not null; leave the line out if none is meant.", name)
 		return nil
 	}
 	a.places[a.prefix+name] = attr.Expr.Range()
