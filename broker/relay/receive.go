@@ -188,6 +188,9 @@ func (s *Server) ownReply(typ, status byte, body []byte, head token, done bool) 
 			return v, fmt.Errorf("replay of the session's settings: %w", parseError(body))
 		}
 	}
+	if typ == pgwire.MsgCloseComplete && n.removed {
+		s.prepared.removed(n.st, head.seq)
+	}
 	n.collect(typ, status, body, done)
 	if done && len(n.rebase) > 0 {
 		s.rebase(n.rebase)
@@ -202,6 +205,9 @@ func (s *Server) noted(typ byte, body []byte, n *note, done bool) (instead []byt
 	case typ == pgwire.MsgErrorResponse:
 		if n.action == deallocated || n.action == allGone {
 			n.undo(s) // a Query is not dropped by its error
+		}
+		if n.action != refused && s.size > headerSize+len(body) {
+			return nil // larger than the buffer: it is not about a name
 		}
 		return n.translate(body)
 	case n.action == standIn && typ == pgwire.MsgCloseComplete:

@@ -148,14 +148,17 @@ func (s *Session) makeRoom(server *Server, st *statement) {
 		s.closeOnServer(server, st)
 		return
 	}
+	if server.prepared.mayStay(st, server.ledger.syncAt) {
+		s.closeOnServer(server, st)
+	}
 	if victim := server.prepared.victim(); victim != nil {
 		s.closeOnServer(server, victim)
 	}
 }
 
 func (s *Session) closeOnServer(server *Server, st *statement) {
-	server.prepared.remove(st)
 	server.ledger.sent(pgwire.MsgClose, 0, fromBroker, &note{action: closed, session: s, st: st, removed: true})
+	server.prepared.remove(st, server.ledger.seq)
 	s.box.put(pgwire.AppendClose(s.box.room(), 'S', st.name))
 }
 

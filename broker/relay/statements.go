@@ -108,6 +108,7 @@ type prepared struct {
 	limit int
 	clock uint64
 	known map[*statement]*onServer
+	going map[*statement]uint64 // places of Closes that are not answered yet
 	// unnamed is the unnamed statement that the server holds: nil is none, unknown any or none.
 	unnamed   *statement
 	unnamedAt uint64 // place in the server's ledger of the last request that concerned it
@@ -156,12 +157,33 @@ func (p *prepared) confirm(st *statement, at uint64) {
 	}
 }
 
-// remove forgets a statement that is being closed.
-func (p *prepared) remove(st *statement) { delete(p.known, st) }
+// remove forgets a statement that is closed by the request at that place.
+func (p *prepared) remove(st *statement, at uint64) {
+	delete(p.known, st)
+	if p.going == nil {
+		p.going = make(map[*statement]uint64)
+	}
+	p.going[st] = at
+}
+
+// removed notes that a Close at that place has been answered.
+func (p *prepared) removed(st *statement, at uint64) {
+	if p.going[st] <= at {
+		delete(p.going, st)
+	}
+}
+
+// mayStay says whether the server may hold a statement in spite of its Close, which was sent before the
+// Sync at that place and is not answered: an error cancels it, but not what is sent now.
+func (p *prepared) mayStay(st *statement, sync uint64) bool {
+	at, going := p.going[st]
+	return going && at <= sync
+}
 
 // undone notes that a request which concerned the statement has not been carried out, nor any up to
 // that place: whether the server holds it is not known, unless the request was a Parse that failed.
 func (p *prepared) undone(st *statement, failed bool, cut uint64) {
+	p.removed(st, cut)
 	on := p.known[st]
 	switch {
 	case on != nil && on.at > cut:
@@ -185,6 +207,7 @@ func (p *prepared) spoilAll() {
 
 func (p *prepared) clear() {
 	clear(p.known)
+	clear(p.going)
 	p.unnamed = nil
 }
 
