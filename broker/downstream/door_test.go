@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -282,4 +281,9 @@ var (
 	login         = startup("user", "al", "database", "db")
 )
 
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+// isTimeout says whether time was up: the deadline's or, when nothing looked at that for long enough,
+// TCP_USER_TIMEOUT's.
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
