@@ -385,3 +385,27 @@ func TestNodeNames(t *testing.T) {
 		}
 	}
 }
+
+// A key that stands in audit.vkey twice, since two processes have started at once, is one key; and a last
+// line without an end is not run into the next.
+func TestKeyTwice(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	openTest(t, Config{Directory: dir}).Close()
+	path := filepath.Join(dir, vkeyFile)
+	key, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := string(key) + "# of gw1\n" + strings.TrimSpace(string(key))
+	if err := os.WriteFile(path, []byte(twice), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, Config{Directory: dir}).Close()
+	if err := os.Remove(filepath.Join(dir, keyFile)); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, Config{Directory: dir}).Close()
+	if got := findings(verifyDir(t, dir)); len(got) != 0 {
+		t.Errorf("findings %q, want none", got)
+	}
+}

@@ -100,7 +100,8 @@ func readSecret(path string) (string, error) {
 	return string(text), err
 }
 
-// publish adds vkey as a line of the file at path.
+// publish adds vkey as a line of the file at path. Of two processes that do so at once each adds its own:
+// the file may hold a key twice.
 func publish(path, vkey string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -111,18 +112,19 @@ func publish(path, vkey string) error {
 			return nil
 		}
 	}
+	line := vkey + "\n"
+	if len(old) > 0 && old[len(old)-1] != '\n' {
+		line = "\n" + line // somebody's editor, or a crash
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(f, vkey+"\n")
+	_, err = io.WriteString(f, line)
 	if err == nil {
 		err = f.Sync()
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 // LoadKeys reads public keys in note's text form, one a line, as audit.vkey holds them.
@@ -132,11 +134,13 @@ func LoadKeys(path string) (note.Verifiers, error) {
 		return nil, err
 	}
 	var all []note.Verifier
+	seen := map[string]bool{} // note trusts no key that it is given twice
 	for l := range bytes.Lines(text) {
 		vkey := string(bytes.TrimSpace(l))
-		if vkey == "" || vkey[0] == '#' {
+		if vkey == "" || vkey[0] == '#' || seen[vkey] {
 			continue
 		}
+		seen[vkey] = true
 		v, err := note.NewVerifier(vkey)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
