@@ -130,7 +130,7 @@ func writeP12(t *testing.T, target *Target) {
 // poll waits for a condition, 20 seconds at most.
 func poll(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for !ok() {
 		select {

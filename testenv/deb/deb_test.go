@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -192,7 +191,7 @@ func TestPackageInstallsServesAndIsPurged(t *testing.T) {
 	conn.Close(t.Context())
 	b.Records("session.close", 1)
 	b.Signal(syscall.SIGTERM)
-	if code := b.Wait(20 * time.Second); code != 0 {
+	if code := b.Wait(e2e.StopLimit); code != 0 {
 		t.Errorf("ended with %d\n%s", code, b.Output())
 	}
 	checkRemoval(t, r, deb)

@@ -305,7 +305,7 @@ func TestDiskFull(t *testing.T) {
 			})
 			c.Close(context.Background())
 			b.Signal(syscall.SIGTERM)
-			b.Wait(20 * time.Second)
+			b.Wait(StopLimit)
 			b.verify(t)
 		})
 	}

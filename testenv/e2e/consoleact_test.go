@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
@@ -90,7 +89,7 @@ func TestT92Lock(t *testing.T) {
 				t.Errorf("locks file: %v, %v", info, err)
 			}
 			b.Signal(syscall.SIGTERM)
-			b.Wait(20 * time.Second)
+			b.Wait(StopLimit)
 			again := w.StartConfig(t, filepath.Join(b.Dir, "pgsignet.hcl"))
 			refused(again)
 			c = again.Console(t)
@@ -195,7 +194,7 @@ func TestConsoleShutdown(t *testing.T) {
 			t.Errorf("%s: %v, want SQLSTATE %q", tt.how, err, tt.idle)
 		}
 		tx.Rollback(ctx)
-		if code := b.Wait(15 * time.Second); code != 0 {
+		if code := b.Wait(StopLimit); code != 0 {
 			t.Errorf("%s: status %d", tt.how, code)
 		}
 	}

@@ -53,7 +53,7 @@ func TestLoginBackoffFollowsTheCertificate(t *testing.T) {
 	granted.Close(t.Context())
 
 	b.Signal(syscall.SIGTERM)
-	if code := b.Wait(20 * time.Second); code != 0 {
+	if code := b.Wait(StopLimit); code != 0 {
 		t.Errorf("stopped with %d beside refusals that are held back\n%s", code, b.Output())
 	}
 	held.Wait()
@@ -73,7 +73,7 @@ func TestW90ShutdownClosesHalfOpenConnections(t *testing.T) {
 		return b.metrics(t)[`pgsignet_connections{listener="main",state="half_open"}`] == "3"
 	})
 	b.Signal(syscall.SIGTERM)
-	if code := b.Wait(20 * time.Second); code != 0 {
+	if code := b.Wait(StopLimit); code != 0 {
 		t.Errorf("stopped with %d\n%s", code, b.Output())
 	}
 }
@@ -87,7 +87,7 @@ func TestAdminEndpointHasFewConnections(t *testing.T) {
 	alice := b.Connect(t, w.Client("alice"), "alice", "orders")
 	address := strings.TrimPrefix(b.AdminURL(), "http://")
 	healthy := func(c net.Conn) bool {
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		r, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {

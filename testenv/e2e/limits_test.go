@@ -3,13 +3,12 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -135,28 +134,14 @@ func TestConsoleReload(t *testing.T) {
 // The service manager is told when the broker is ready, alive and stopping.
 func TestServiceManagerIsTold(t *testing.T) {
 	w := Shared(t)
-	path := socketPath(t)
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
+	manager := newServiceManager(t)
+	b := w.Start(t, Options{Rules: people})
+	manager.hear("WATCHDOG=1")
+	if manager.told[0] != "READY=1" {
+		t.Errorf("told %q", manager.told)
 	}
-	defer l.Close()
-	t.Setenv("NOTIFY_SOCKET", path)
-	t.Setenv("WATCHDOG_USEC", "300000")
-	w.Start(t, Options{Rules: people})
-	l.SetReadDeadline(time.Now().Add(10 * time.Second))
-	var told []string
-	buf := make([]byte, 256)
-	for !slices.Contains(told, "WATCHDOG=1") {
-		n, err := l.Read(buf)
-		if err != nil && err != io.EOF {
-			t.Fatalf("told %q, then %v", told, err)
-		}
-		told = append(told, string(buf[:n]))
-	}
-	if told[0] != "READY=1" {
-		t.Errorf("told %q", told)
-	}
+	b.Signal(syscall.SIGTERM)
+	manager.hear("STOPPING=1")
 }
 
 // A listener takes the socket that systemd has opened under its name.

@@ -335,7 +335,7 @@ func TestW90SIGTERMDrains(t *testing.T) {
 	if err := tx.Commit(ctx); err != nil {
 		t.Fatalf("commit during drain: %v", err)
 	}
-	if code := b.Wait(15 * time.Second); code != 0 {
+	if code := b.Wait(StopLimit); code != 0 {
 		t.Errorf("exit status %d, want 0", code)
 	}
 	_, err = busy.Exec(ctx, "select 1")

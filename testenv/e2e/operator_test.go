@@ -90,7 +90,7 @@ func TestEveryAdminActionIsRecorded(t *testing.T) {
 		t.Error("the session that is there was hurt")
 	}
 	c.Close(ctx)
-	if code := b.Wait(15 * time.Second); code != 0 {
+	if code := b.Wait(StopLimit); code != 0 {
 		t.Errorf("status %d", code)
 	}
 }

@@ -166,7 +166,7 @@ func TestW94StatementTimeoutHoldsAgainstTheClient(t *testing.T) {
 				limit = 100 * time.Millisecond
 			}
 			t.Logf("%s, %s: cancelled after %v", mode, tt.name, took.Round(time.Millisecond))
-			if SQLState(err) != "57014" || took < limit-20*time.Millisecond || took > limit+3*time.Second {
+			if SQLState(err) != "57014" || took < limit-20*time.Millisecond || took > 15*time.Second {
 				t.Errorf("%s: after %v: %v, want SQLSTATE 57014 after %v", tt.name, took, err, limit)
 			}
 			c.Exec(ctx, "rollback")

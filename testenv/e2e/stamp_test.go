@@ -239,7 +239,7 @@ map "guests" {
 func notLeaked(t *testing.T, b *Broker, token string) {
 	t.Helper()
 	b.Signal(15)
-	b.Wait(20 * time.Second)
+	b.Wait(StopLimit)
 	mac := []byte(token[strings.LastIndexByte(token, '.')+1:])
 	if bytes.Contains([]byte(b.Output()), mac) {
 		t.Error("the log has the token")

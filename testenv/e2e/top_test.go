@@ -111,7 +111,7 @@ func TestTop(t *testing.T) {
 		if err != nil {
 			t.Errorf("q: %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		cmd.Process.Kill()
 		t.Fatal("q does not end it")
 	}

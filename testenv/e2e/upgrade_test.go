@@ -123,13 +123,13 @@ func TestUpgradeFailsNoTransaction(t *testing.T) {
 			}
 			held.Close(context.Background())
 			for _, b := range []*Broker{old, second} {
-				if code := b.Wait(20 * time.Second); code != 0 {
+				if code := b.Wait(StopLimit); code != 0 {
 					t.Errorf("an old process ended with status %d", code)
 				}
 			}
 			third.Connect(t, app, "app", "orders")
 			third.Signal(syscall.SIGTERM)
-			third.Wait(20 * time.Second)
+			third.Wait(StopLimit)
 			third.verifyAudit(t, 3)
 		})
 	}
@@ -198,14 +198,14 @@ func TestUpgradeSharesWhatIsForSessions(t *testing.T) {
 		t.Errorf("healthcheck of the new process: %v %s", err, out)
 	}
 	console.Close(ctx)
-	if code := old.Wait(20 * time.Second); code != 0 {
+	if code := old.Wait(StopLimit); code != 0 {
 		t.Errorf("the old process ended with status %d", code)
 	}
 	if out, err = exec.Command(w.Binary(), "sessions", "--config", config).CombinedOutput(); err != nil || !strings.Contains(string(out), "CN=bob") {
 		t.Errorf("console of the new process: %v %s", err, out)
 	}
 	next.Signal(syscall.SIGTERM)
-	next.Wait(20 * time.Second)
+	next.Wait(StopLimit)
 	if _, err := os.Stat(socket); !os.IsNotExist(err) {
 		t.Errorf("the socket outlives its last process: %v", err)
 	}
@@ -362,7 +362,7 @@ func TestUpgradeTimeoutDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := old.upgrade(t)
-	if code := old.Wait(20 * time.Second); code != 0 {
+	if code := old.Wait(StopLimit); code != 0 {
 		t.Errorf("status %d", code)
 	}
 	for name, conn := range map[string]*pgx.Conn{"shutdown": idle, "drain_timeout": busy} {
@@ -377,48 +377,25 @@ func TestUpgradeTimeoutDrains(t *testing.T) {
 // says nothing of stopping.
 func TestSIGUSR2Upgrades(t *testing.T) {
 	w := Shared(t)
-	path := socketPath(t)
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	t.Setenv("NOTIFY_SOCKET", path)
-	t.Setenv("WATCHDOG_USEC", "300000")
+	manager := newServiceManager(t)
 	_, dir := runtimeDir(t)
 	b := w.Start(t, Options{Rules: people, Top: dir})
-	l.SetReadDeadline(time.Now().Add(20 * time.Second))
-	var told []string
-	hear := func(want string) string {
-		t.Helper()
-		buf := make([]byte, 256)
-		for {
-			n, err := l.Read(buf)
-			if err != nil {
-				t.Fatalf("told %q, then %v", told, err)
-			}
-			told = append(told, string(buf[:n]))
-			if strings.HasPrefix(told[len(told)-1], want) {
-				return told[len(told)-1]
-			}
-		}
-	}
-	hear("READY=1")
+	manager.hear("READY=1")
 	b.Signal(syscall.SIGUSR2)
 	var pid int
-	if _, err := fmt.Sscanf(hear("MAINPID="), "MAINPID=%d\nREADY=1", &pid); err != nil || pid == b.PID() {
-		t.Fatalf("told %q: %v", told, err)
+	if _, err := fmt.Sscanf(manager.hear("MAINPID="), "MAINPID=%d\nREADY=1", &pid); err != nil || pid == b.PID() {
+		t.Fatalf("told %q: %v", manager.told, err)
 	}
 	b.Connect(t, w.Client("alice"), "alice", "orders").Close(context.Background())
-	hear("WATCHDOG=1")
-	if strings.Contains(strings.Join(told, " "), "STOPPING") {
-		t.Errorf("told %q", told)
+	manager.hear("WATCHDOG=1")
+	if strings.Contains(strings.Join(manager.told, " "), "STOPPING") {
+		t.Errorf("told %q", manager.told)
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	hear("STOPPING=1")
-	if code := b.Wait(20 * time.Second); code != 0 {
+	manager.hear("STOPPING=1")
+	if code := b.Wait(StopLimit); code != 0 {
 		t.Errorf("status %d", code)
 	}
 }

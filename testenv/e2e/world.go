@@ -168,10 +168,10 @@ func build(t *testing.T, to string) string {
 // Binary is the path of the program under test.
 func (w *World) Binary() string { return w.binary }
 
-// Poll calls ok until it says yes, for ten seconds at most.
+// Poll calls ok until it says yes, for a minute at most: far longer than anything takes, on a machine that is busy.
 func Poll(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	PollFor(t, 10*time.Second, what, ok)
+	PollFor(t, time.Minute, what, ok)
 }
 
 // PollFor is Poll for what may take longer.
