@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -23,36 +24,38 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }
 
-// build makes the package at a version of its own and returns its path.
-func build(t *testing.T, version string) string {
-	t.Helper()
+// pack makes the package, once for all tests. An error of missing tools begins with "did not run".
+var pack = sync.OnceValues(func() ([]byte, error) {
 	if _, err := docs.Sources(); err != nil { // read by this process, so that no result is cached when one changes
-		t.Fatal(err)
+		return nil, err
 	}
 	nfpm := exec.Command("go", "tool", "-modfile=tools/go.mod", "nfpm", "--version")
 	nfpm.Dir = docs.Root
 	if out, err := nfpm.CombinedOutput(); err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Skipf("did not run: nfpm cannot be built: %s", lines[len(lines)-1])
+		return nil, fmt.Errorf("did not run: nfpm cannot be built: %s", lines[len(lines)-1])
 	}
+	const version = "1.0~test1"
 	cmd := exec.Command("make", "deb", "DEB_VERSION="+version)
 	cmd.Dir = docs.Root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("make deb: %v\n%s", err, out)
+		return nil, fmt.Errorf("make deb: %w\n%s", err, out)
 	}
 	found, _ := filepath.Glob(filepath.Join(docs.Root, "bin", "pgsignet_"+version+"_*.deb"))
 	if len(found) != 1 {
-		t.Fatalf("make deb left %v", found)
+		return nil, fmt.Errorf("make deb left %v", found)
 	}
-	t.Cleanup(func() { os.Remove(found[0]) })
-	return found[0]
-}
+	defer os.Remove(found[0])
+	return os.ReadFile(found[0])
+})
 
-// copyIn puts a file into the root's /opt.
-func (r *root) copyIn(t *testing.T, path string) string {
+// copyIn puts the package into the root's /opt.
+func (r *root) copyIn(t *testing.T) string {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
+	data, err := pack()
+	if err != nil && strings.HasPrefix(err.Error(), "did not run") {
+		t.Skip(err)
+	} else if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(r.path("/opt/pgsignet.deb"), data, 0o644); err != nil {
@@ -148,34 +151,33 @@ func postgres(t *testing.T, r *root) *pgserver.Server {
 	return pg
 }
 
-// login opens a session as alice, with her certificate of the root.
-func (r *root) login(t *testing.T, b *e2e.Broker) *pgx.Conn {
+// login opens a session as alice, with her certificate of the root, and closes it with the test.
+func (r *root) login(t *testing.T, port string) *pgx.Conn {
 	t.Helper()
 	pki := r.path("/etc/pgsignet/pki")
 	dsn := fmt.Sprintf("host=localhost port=%s user=alice dbname=orders sslmode=verify-full sslrootcert=%s/servers-ca.crt sslcert=%s/alice.crt sslkey=%s/alice.key",
-		b.Port(), pki, pki, pki)
+		port, pki, pki, pki)
 	conn, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, b.Output())
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
 }
 
 func TestPackageInstallsServesAndIsPurged(t *testing.T) {
 	r := newRoot(t)
-	deb := r.copyIn(t, build(t, "1.0~test1"))
+	deb := r.copyIn(t)
 	r.run(t, "dpkg", "--install", deb)
 	checkFiles(t, r)
 
-	var pg *pgserver.Server
 	followInstall(t, r, func(n int) {
 		if n == 1 { // between the first block and `check`
-			pg = postgres(t, r)
-			r.edit(t, fmt.Sprintf("localhost:%d", pg.Port))
+			r.edit(t, fmt.Sprintf("localhost:%d", postgres(t, r).Port))
 		}
 	})
 	b := r.service(t)
-	conn := r.login(t, b)
+	conn := r.login(t, b.Port())
 	var role string
 	if err := conn.QueryRow(t.Context(), "select current_user").Scan(&role); err != nil || role != "alice" {
 		t.Errorf("logged in as %q: %v", role, err)

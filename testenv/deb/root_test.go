@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,6 +15,7 @@ import (
 // one that PGSIGNET_TEST_ROOT names, in a mount namespace of its own that ends with the test.
 type root struct {
 	keeper *exec.Cmd // holds the namespace until its standard input closes
+	enter  []string  // nsenter's options that lead there
 	inside string    // the overlay's path in the namespace
 	outer  string    // the same, for this process
 }
@@ -33,20 +35,36 @@ exec cat`
 // newRoot makes a root, or skips the test with the reason.
 func newRoot(t *testing.T) *root {
 	t.Helper()
+	base := needRoot(t, "dpkg", "unshare", "nsenter", "chroot", "setpriv", "useradd")
+	dir := t.TempDir()
+	r := &root{inside: filepath.Join(dir, "root")}
+	r.start(t, exec.Command("unshare", "-m", "sh", "-c", mounts, "sh", dir, base))
+	r.enter = []string{"-m", "-t", fmt.Sprint(r.keeper.Process.Pid)}
+	r.outer = fmt.Sprintf("/proc/%d/root%s", r.keeper.Process.Pid, r.inside)
+	return r
+}
+
+// needRoot skips the test where there can be no root of its own, and returns the folder below it.
+func needRoot(t *testing.T, tools ...string) (base string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("did not run: a chroot needs root")
 	}
-	for _, tool := range []string{"dpkg", "unshare", "nsenter", "chroot", "setpriv", "useradd"} {
+	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("did not run: no %s here", tool)
 		}
 	}
-	base := os.Getenv("PGSIGNET_TEST_ROOT")
-	if base == "" {
+	if base = os.Getenv("PGSIGNET_TEST_ROOT"); base == "" {
 		base = "/"
 	}
-	dir := t.TempDir()
-	r := &root{keeper: exec.Command("unshare", "-m", "sh", "-c", mounts, "sh", dir, base), inside: filepath.Join(dir, "root")}
+	return base
+}
+
+// start runs what keeps the root: it says ready, and ends with its standard input or the test.
+func (r *root) start(t *testing.T, keeper *exec.Cmd) {
+	t.Helper()
+	r.keeper = keeper
 	stdin, err := r.keeper.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -65,11 +83,10 @@ func newRoot(t *testing.T) *root {
 		r.keeper.Wait()
 	})
 	if line, _ := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+		stdin.Close()
 		r.keeper.Wait()
-		t.Skipf("did not run: no overlay over %s in a mount namespace: %s", base, strings.TrimSpace(said.String()))
+		t.Skipf("did not run: no system in namespaces of its own: %s", strings.TrimSpace(said.String()))
 	}
-	r.outer = fmt.Sprintf("/proc/%d/root%s", r.keeper.Process.Pid, r.inside)
-	return r
 }
 
 // path is a file of the root as this process sees it.
@@ -77,8 +94,7 @@ func (r *root) path(name string) string { return filepath.Join(r.outer, name) }
 
 // command is one that runs inside.
 func (r *root) command(args ...string) *exec.Cmd {
-	args = append([]string{"-m", "-t", fmt.Sprint(r.keeper.Process.Pid), "chroot", r.inside}, args...)
-	cmd := exec.Command("nsenter", args...)
+	cmd := exec.Command("nsenter", slices.Concat(r.enter, []string{"chroot", r.inside}, args)...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"}
 	return cmd
 }
