@@ -85,6 +85,37 @@ func TestPlaceFindsTheOthers(t *testing.T) {
 	}
 }
 
+// A directory must be ours or root's, and so must a link to it.
+func TestPrivateDirNamesWhoCouldInterfere(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("did not run: files of another user need root")
+	}
+	dir := t.TempDir()
+	mine, theirs := filepath.Join(dir, "mine"), filepath.Join(dir, "theirs")
+	for _, d := range []string{mine, theirs} {
+		if err := PrivateDir(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const stranger = 54321
+	myLink, theirLink := filepath.Join(dir, "my-link"), filepath.Join(dir, "their-link")
+	for _, l := range []string{myLink, theirLink} {
+		if err := os.Symlink(mine, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{theirs, theirLink} {
+		if err := os.Lchown(name, stranger, stranger); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{mine: "", myLink: "", theirs: "belongs to uid 54321", theirLink: "belongs to uid 54321", filepath.Join(mine, "\x00"): "invalid"} {
+		if err := PrivateDir(name); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", filepath.Base(name), err, want)
+		}
+	}
+}
+
 // A socket that is passed on accepts for whoever has it, and its queue outlives the first owner.
 func TestTakeOver(t *testing.T) {
 	dir := shortDir(t)

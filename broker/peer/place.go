@@ -61,17 +61,24 @@ func Open(dir string) (*Place, error) {
 	return p, nil
 }
 
-// PrivateDir makes a directory of mode 0700, or finds one that only we and root can enter.
+// PrivateDir makes a directory of mode 0700, or finds one that only we and root can enter. A symbolic link
+// to one must be ours or root's, too: its owner could point it to another of our directories.
 func PrivateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	link, err := os.Lstat(dir)
+	if err != nil {
 		return err
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Getuid() {
-		return fmt.Errorf("directory %s belongs to uid %d, not to us or root", dir, stat.Uid)
+	for _, i := range []os.FileInfo{link, info} {
+		if stat, ok := i.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Getuid() {
+			return fmt.Errorf("directory %s belongs to uid %d, not to us or root", dir, stat.Uid)
+		}
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("directory %s has mode %04o: it must be 0700 (chmod 0700 %s)", dir, mode, dir)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -89,13 +90,16 @@ func (s *adminSocket) close() {
 }
 
 // listenSocket makes a socket that only its owner and root can reach, in a directory of mode 0700
-// that is made when it is missing. A socket that nobody answers on is replaced.
+// that is made when it is missing. A socket that nobody answers on is replaced; a file that is none is not.
 func listenSocket(path string) (*net.UnixListener, error) {
 	if len(path) > peer.MaxPath {
 		return nil, fmt.Errorf("%s has %d bytes, a socket's path at most %d", path, len(path), peer.MaxPath)
 	}
 	if err := peer.PrivateDir(filepath.Dir(path)); err != nil {
 		return nil, err
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s exists and is no socket", path)
 	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()

@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pgsignet/pgsignet/broker/peer"
+)
+
+// Of two processes that would take over at once one does; the other says why not and ends, and nobody
+// who is connected notices.
+func TestTwoUpgradesAtOnce(t *testing.T) {
+	t.Parallel()
+	w := Shared(t)
+	dir, setting := runtimeDir(t)
+	old := w.Start(t, Options{Rules: people, Top: setting})
+	alice := w.Client("alice")
+	live := old.Connect(t, alice, "alice", "orders")
+	serves := func() {
+		t.Helper()
+		if n := one[int](t, live, "select 1"); n != 1 {
+			t.Error("the session was hurt")
+		}
+		old.Connect(t, alice, "alice", "orders").Close(context.Background())
+	}
+
+	place, err := peer.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := place.Dial(t.Context(), place.Others()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Send(&peer.Message{Do: peer.Take, Node: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	_, files, err := c.Receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		f.Close()
+	}
+	// While that one is at it, this process finds both: the one that serves, and one that never answers.
+	place.Close()
+	out, err := exec.Command(w.Binary(), "serve", "--config", filepath.Join(old.Dir, "pgsignet.hcl")).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another hand-over is under way") {
+		t.Errorf("a second new process: %v\n%s", err, out)
+	}
+	serves()
+	c.Close()
+	Poll(t, "the hand-over to be given up", func() bool { return strings.Contains(old.Output(), "this one serves on") })
+
+	started := func() int { return strings.Count(old.Output(), `"new process started"`) }
+	t.Cleanup(func() {
+		for _, m := range regexp.MustCompile(`"new process started","pid":(\d+)`).FindAllStringSubmatch(old.Output(), -1) {
+			pid, _ := strconv.Atoi(m[1])
+			syscall.Kill(pid, syscall.SIGTERM) // one of them has ended
+		}
+	})
+	for n := range 2 {
+		old.Signal(syscall.SIGUSR2)
+		Poll(t, "a new process", func() bool { return started() == n+1 || old.Find("handed over") != nil })
+	}
+	Poll(t, "one of them to take over", func() bool { return old.Find("handed over") != nil })
+	serves()
+	if n := strings.Count(old.Output(), `"handed over"`); n != 1 {
+		t.Errorf("handed over %d times", n)
+	}
+}
