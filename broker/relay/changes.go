@@ -232,22 +232,3 @@ func (s *Server) setBase(name, value string) {
 
 // replyTag is the command tag in a CommandComplete.
 func replyTag(body []byte) string { return string(body[:max(0, indexNUL(body))]) }
-
-// print tells apart the settings under which a text may be read differently: two sessions with the
-// same print can use one prepared statement.
-func (s *Session) print() string {
-	if s.printed == nil {
-		var b strings.Builder
-		for _, name := range replayable {
-			if value, ok := s.wanted.get(name); ok && name != "application_name" {
-				b.WriteString(name + "\x00" + value + "\x00")
-			}
-		}
-		if s.static != nil {
-			b.WriteString(s.static.key)
-		}
-		text := b.String()
-		s.printed = &text
-	}
-	return *s.printed
-}

@@ -117,6 +117,7 @@ func (s *Session) replay(server *Server) {
 	if !server.ledger.clean() {
 		return
 	}
+	server.readsAgain()
 	clear(s.portals) // none outlives its transaction
 	s.unnamed.settle()
 	s.giveBack(server)

@@ -145,6 +145,7 @@ func (s *Session) hold(server *Server, e *sqllex.Effects, flags sqllex.Flags) *p
 	}
 	server.order++
 	server.pin(flags & (pinning | pinHuge))
+	server.reads(e)
 	server.announce(e)
 	server.tempPath = server.tempPath || e.Has(sqllex.TempPath)
 	made := e.Has(sqllex.Creates) && (server.tempPath || s.cfg.Profile.tempPath)

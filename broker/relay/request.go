@@ -171,6 +171,7 @@ func (s *Server) endReset() error {
 	s.unpin(s.pins)
 	s.unpins, s.dirty, s.tempPath, s.recheck, s.recheckSet, s.changed = 0, false, false, false, false, s.changed[:0]
 	s.forgetSettings()
+	s.private = ""
 	s.prepared.clear()
 	s.rebase(replayable)
 	held := s.cancels > 0

@@ -59,7 +59,7 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 	}
 	st := s.cfg.Statements.get(tail)
 	n := &note{action: preparing, session: s, name: string(name), st: st}
-	if server.prepared.has(st, s.print(), server.ledger.syncAt) && !s.mayHaveFailed(server) {
+	if s.has(server, st) && !s.mayHaveFailed(server) {
 		n.action = standIn
 		server.ledger.sent(pgwire.MsgClose, 0, fromClient, n)
 		s.box.put(pgwire.AppendClose(s.box.room(), 'S', server.unusedName()))
@@ -69,7 +69,7 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 		server.ledger.sent(pgwire.MsgParse, 0, fromClient, n)
 		s.counters.serverParses.Add(1)
 		s.box.put(st.appendParse(s.box.room()))
-		server.prepared.add(st, s.print(), server.ledger.seq)
+		server.prepared.add(st, s.printOn(server), server.ledger.seq)
 	}
 	s.names[n.name] = named{st: st}
 	s.texts += len(st.tail)
@@ -169,6 +169,7 @@ func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
 		return errTooManyPins(pgwire.Fatal)
 	}
 	server.pin(pinHuge)
+	server.reads(&sqllex.Effects{Flags: sqllex.Opaque})
 	st := &statement{name: name}
 	if err := s.pass(server, msg); err != nil {
 		return err
@@ -177,7 +178,7 @@ func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
 		s.ousted(server, st)
 	} else {
 		s.names[name] = named{st: st}
-		server.prepared.add(st, s.print(), server.ledger.seq)
+		server.prepared.add(st, s.printOn(server), server.ledger.seq)
 	}
 	return nil
 }
@@ -222,12 +223,12 @@ func (s *Session) ensure(server *Server, st *statement) {
 		}
 		return
 	}
-	if server.prepared.has(st, s.print(), server.ledger.syncAt) {
+	if s.mayBind(server, st) {
 		return
 	}
 	s.makeRoom(server, st)
 	s.replayParse(server, st)
-	server.prepared.add(st, s.print(), server.ledger.seq)
+	server.prepared.add(st, s.printOn(server), server.ledger.seq)
 }
 
 func (s *Session) replayParse(server *Server, st *statement) {
@@ -486,6 +487,7 @@ func (s *Session) queryHuge(server *Server, msg []byte) error {
 		return errTooManyPins(pgwire.Fatal)
 	}
 	server.pin(pinHuge)
+	server.reads(&sqllex.Effects{Flags: sqllex.Opaque})
 	err := s.pass(server, msg)
 	s.ousted(server, nil)
 	return err

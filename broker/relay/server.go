@@ -105,6 +105,8 @@ type Server struct {
 	dirtyAt    uint64       // order of the last statement that left dirt
 	pinned     *PinLimit    // where the pins are counted
 	dirty      bool         // DISCARD ALL before anybody else
+	private    string       // the print of what is prepared while settings are changed; "": they are the session's
+	privates   uint64       // how many there were
 	tempPath   bool         // search_path may begin with pg_temp until the connection changes hands
 	prepared   prepared
 
@@ -271,7 +273,7 @@ func (s *Server) settleLocked() error {
 		s.mu.Unlock()
 	default:
 		lease, dirty := s.lease, s.dirty || session.cfg.ResetAlways
-		s.session, s.lease, s.phase, s.tempPath = nil, Lease{}, phaseIdle, false
+		s.session, s.lease, s.phase, s.tempPath, s.private = nil, Lease{}, phaseIdle, false, ""
 		s.mu.Unlock()
 		if dirty {
 			s.reset(lease, session.cfg.ResetTimeout)
