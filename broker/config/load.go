@@ -3,8 +3,10 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +15,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
-	"github.com/hashicorp/hcl/v2/hclparse"
 
 	"github.com/pgsignet/pgsignet/policy/hclfile"
 )
@@ -46,7 +47,7 @@ func (s Source) Load() (*Config, *Problems) {
 	if s.Now.IsZero() {
 		s.Now = time.Now()
 	}
-	d := &decoder{parser: hclparse.NewParser(), now: s.Now}
+	d := &decoder{sources: map[string]*hcl.File{}, now: s.Now}
 	cfg := d.load(s)
 	problems := d.problems()
 	if problems.HasErrors() {
@@ -57,9 +58,9 @@ func (s Source) Load() (*Config, *Problems) {
 
 // decoder turns files into a Config and collects everything that is wrong with them.
 type decoder struct {
-	parser *hclparse.Parser
-	now    time.Time
-	diags  hcl.Diagnostics
+	sources map[string]*hcl.File // by name, for the lines that messages show
+	now     time.Time
+	diags   hcl.Diagnostics
 
 	ruleSet *hclfile.RuleSet
 
@@ -203,12 +204,12 @@ func (d *decoder) parse(paths []string, cfg *Config) []*hcl.File {
 			d.failf("Cannot read the configuration", "%v.", err)
 			continue
 		}
-		if at := tooDeep(src, name); at != nil {
-			d.errorf(*at, "Nested too deep", "Up to %d brackets may stand inside each other, and an expression may have up to %d operators.", maxDepth, maxOperators)
+		f, diags := Parse(src, name)
+		d.diags = append(d.diags, diags...)
+		if f == nil {
 			continue
 		}
-		f, diags := d.parser.ParseHCL(src, name)
-		d.diags = append(d.diags, hclfile.ExplainEscapes(diags)...)
+		d.sources[name] = f
 		files = append(files, f)
 		cfg.Files = append(cfg.Files, name)
 		sum.Write(src)
@@ -223,6 +224,8 @@ func (d *decoder) expand(paths []string) []string {
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			d.failf("No configuration", "%v. Name a file or a directory of *.hcl with --config, or in PGSIGNET_CONFIG.", err)
 		case err != nil:
 			d.failf("Cannot read the configuration", "%v.", err)
 		case !info.IsDir():

@@ -130,7 +130,7 @@ func (d *decoder) problems() *Problems {
 		}
 	}
 	slices.SortStableFunc(diags, byPlace)
-	return &Problems{diags: diags, files: d.parser.Files()}
+	return &Problems{diags: diags, files: d.sources}
 }
 
 func byPlace(a, b *hcl.Diagnostic) int {

@@ -11,7 +11,7 @@ import (
 
 // rules decodes map, deny and test blocks.
 func (d *decoder) rules(blocks hcl.Blocks, cfg *Config) {
-	set, diags := hclfile.DecodeBlocks(blocks, d.parser.Files())
+	set, diags := hclfile.DecodeBlocks(blocks, d.sources)
 	d.diags = append(d.diags, diags...)
 	d.ruleSet = set
 	cfg.Rules, cfg.Tests = set.Rules, set.Tests

@@ -9,10 +9,10 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/spf13/cobra"
 
+	"github.com/pgsignet/pgsignet/broker/config"
 	"github.com/pgsignet/pgsignet/broker/durable"
 )
 
@@ -126,11 +126,14 @@ func (f *formatter) file(name string) error {
 
 // format returns src in the usual form; ok is false when it does not parse, which it prints.
 func (f *formatter) format(name string, src []byte) (formatted []byte, ok bool) {
-	file, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	file, diags := config.Parse(src, name)
 	if diags.HasErrors() {
 		f.broken = true
 		width, color := terminal(f.err)
-		files := map[string]*hcl.File{name: file}
+		files := map[string]*hcl.File{}
+		if file != nil {
+			files[name] = file
+		}
 		_ = hcl.NewDiagnosticTextWriter(f.err, files, width, color).WriteDiagnostics(diags) // nothing else to tell it to
 		return nil, false
 	}

@@ -153,9 +153,8 @@ func (a attrs) prefixes(name string) []netip.Prefix {
 		p, err := policy.ParsePrefix(s)
 		if err != nil {
 			a.d.errorf(attr.Expr.Range(), "Bad address", "%q is %v.", s, err)
-			continue
 		}
-		out = append(out, p)
+		out = append(out, p) // the zero Prefix, which fits nothing, for one that was reported: the list is not empty
 	}
 	return out
 }
