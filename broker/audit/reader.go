@@ -227,5 +227,11 @@ func listStreams(dir string) ([]stream, error) {
 	return all, nil
 }
 
+// HoldsRecord reports whether there is a file of ours in dir, empty or not.
+func HoldsRecord(dir string) (bool, error) {
+	streams, err := listStreams(dir)
+	return len(streams) > 0, err
+}
+
 // startOf is the part of a stream's name that sorts by time.
 func startOf(name string) string { return name[len(name)-len(startLayout):] }

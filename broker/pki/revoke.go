@@ -98,7 +98,7 @@ func (ca *CA) serialOf(r Revocation) (string, error) {
 	}
 	cert, err := readCertificate(filepath.Join(ca.dir, r.Name+".crt"))
 	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("%w; give the serial if its file is gone", err)
+		return "", fmt.Errorf("%w; give the serial (--serial) if its file is gone", err)
 	} else if err != nil {
 		return "", err
 	}

@@ -41,6 +41,16 @@ func auditDir(cmd *cobra.Command, flags *configFlags, args []string) (string, er
 	return cfg.Audit.Directory, nil
 }
 
+// holdsRecord is an error where dir has no record at all: what finds nothing there would look as if it
+// had looked at something.
+func holdsRecord(dir string) error {
+	held, err := audit.HoldsRecord(dir)
+	if err == nil && !held {
+		err = fmt.Errorf("%s holds no audit record: name the directory of the audit block, or a copy of it", dir)
+	}
+	return err
+}
+
 // whenFormats are the forms of a time on the command line; without a zone it is UTC.
 var whenFormats = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly}
 

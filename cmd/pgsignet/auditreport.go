@@ -37,6 +37,9 @@ and the time is theirs. Report does not verify.`,
 			return &exitError{code: exitUsage, err: err}
 		}
 		dir, err := auditDir(cmd, flags, args)
+		if err == nil {
+			err = holdsRecord(dir)
+		}
 		if err != nil {
 			return err
 		}

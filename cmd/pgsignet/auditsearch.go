@@ -29,6 +29,9 @@ Search does not verify.`,
 	flags, query, form := addConfigFlags(cmd), addQueryFlags(cmd), addFormFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, err := auditDir(cmd, flags, args)
+		if err == nil {
+			err = holdsRecord(dir)
+		}
 		if err != nil {
 			return err
 		}

@@ -30,8 +30,6 @@ in PKCS-8, mode 0600. No file is overwritten but the list and the CRL.`,
   pgsignet ca issue alice --dir pki --email alice@example.com --lifetime 30d
   pgsignet ca revoke alice --dir pki --reason keyCompromise
   pgsignet ca crl --dir pki --lifetime 7d`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	where := &caFlags{}
 	cmd.PersistentFlags().StringVar(&where.dir, "dir", "pki", "`DIRECTORY` of the CA's files")

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetErr(stderr)
 	root.InitDefaultCompletionCmd(args...)
 	ran := markRun(root)
-	err := root.ExecuteContext(ctx)
+	called, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	fmt.Fprintf(stderr, "pgsignet: %v\n", err)
 	switch {
 	case !*ran:
-		fmt.Fprintln(stderr, "Run \"pgsignet help\" for usage.")
+		fmt.Fprintf(stderr, "Run \"%s --help\" for usage.\n", called.CommandPath())
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
@@ -86,6 +86,8 @@ a pooled mTLS connection as that role; and an append-only record says who did wh
 		SilenceErrors: true,
 	}
 	root.AddCommand(commands()...)
+	root.Version = readBuildInfo().String() // --version, for whoever tries that first
+	root.SetVersionTemplate("{{.Version}}\n")
 	return root
 }
 

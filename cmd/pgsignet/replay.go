@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +14,7 @@ import (
 )
 
 func newReplayCommand() *cobra.Command {
-	var since, until string
+	var since, until whenFlag
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "replay AUDIT_DIR",
@@ -30,29 +29,21 @@ Status 0: no login changes; 1: some do, or the configuration has errors.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	flags := addConfigFlags(cmd)
-	cmd.Flags().StringVar(&since, "since", "", "only logins from this `TIME` on, such as 2026-11-23T10:00:00Z")
-	cmd.Flags().StringVar(&until, "until", "", "only logins before this `TIME`")
+	cmd.Flags().Var(&since, "since", "only logins from this `TIME` on, or this long ago: 7d")
+	cmd.Flags().Var(&until, "until", "only logins before this `TIME`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each login that would change, and a last one with the sums")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		query := audit.Query{Event: "session"}
-		for _, t := range []struct {
-			flag, text string
-			to         *time.Time
-		}{{"since", since, &query.Since}, {"until", until, &query.Until}} {
-			if t.text == "" {
-				continue
-			}
-			var err error
-			if *t.to, err = time.Parse(time.RFC3339, t.text); err != nil {
-				return &exitError{code: exitUsage, err: fmt.Errorf("--%s takes a time such as 2026-11-23T10:00:00Z, not %q", t.flag, t.text)}
-			}
-		}
 		cfg, err := loadForUse(flags, cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}
+		if err := holdsRecord(args[0]); err != nil {
+			return err
+		}
 		r := newReplay(cfg, cmd.OutOrStdout(), asJSON)
-		err = audit.Search(cmd.Context(), audit.SearchConfig{Directory: args[0], Query: query, Visit: r.visit})
+		err = audit.Search(cmd.Context(), audit.SearchConfig{
+			Directory: args[0], Query: audit.Query{Event: "session", Since: since.time, Until: until.time}, Visit: r.visit,
+		})
 		if err == nil {
 			err = r.finish()
 		}

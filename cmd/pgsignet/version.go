@@ -45,6 +45,15 @@ func readBuildInfo() buildInfo {
 	return b
 }
 
+// String is what `pgsignet version` prints.
+func (b buildInfo) String() string {
+	revision := ""
+	if b.Revision != "" {
+		revision = " " + b.Revision
+	}
+	return fmt.Sprintf("pgsignet %s%s %s %s", b.Version, revision, b.Go, b.Platform)
+}
+
 func newVersionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -56,11 +65,7 @@ func newVersionCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(b)
 			}
-			revision := ""
-			if b.Revision != "" {
-				revision = " " + b.Revision
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "pgsignet %s%s %s %s\n", b.Version, revision, b.Go, b.Platform)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), b)
 			return err
 		},
 	}
