@@ -405,3 +405,54 @@ func TestCertificateRotates(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestIssuerMintPanics: a mint that panics is refused, and keeps nobody waiting for it.
+func TestIssuerMintPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mints{}
+		broken := true
+		i := newIssuer(t, m, func(cfg *IssuerConfig) {
+			cfg.OnMint = func(mint Mint) error {
+				if broken {
+					panic("seeded")
+				}
+				return m.add(mint)
+			}
+		})
+		if _, err := i.TLSCertificate("app"); err == nil {
+			t.Error("a certificate that nobody was told of")
+		}
+		broken = false
+		if _, err := i.TLSCertificate("app"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestIssuerRenewalPauses: while a renewal fails the old certificate serves, and not every login tries again: each
+// may have to wait for a disk that is stuck (T74).
+func TestIssuerRenewalPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mints{}
+		i := newIssuer(t, m, nil)
+		first, err := i.TLSCertificate("app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.err = errors.New("the disk is full")
+		time.Sleep(21 * time.Minute) // of 30: due
+		for range 100 {
+			if cert, err := i.TLSCertificate("app"); err != nil || cert != first {
+				t.Fatalf("got %v, %v", cert, err)
+			}
+		}
+		if n := m.count(); n != 2 {
+			t.Errorf("%d mints, want the first and one that failed", n)
+		}
+		m.err = nil
+		time.Sleep(renewPause)
+		if cert, err := i.TLSCertificate("app"); err != nil || cert == first {
+			t.Errorf("not renewed: %v", err)
+		}
+	})
+}

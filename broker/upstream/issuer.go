@@ -22,6 +22,10 @@ import (
 	"github.com/pgsignet/pgsignet/pgwire"
 )
 
+// renewPause is how long a renewal that has failed is left alone while the old certificate is valid: each try may
+// wait for a disk that is stuck.
+const renewPause = 10 * time.Second
+
 // clockSkew is how far a minted certificate reaches into the past (T73).
 const clockSkew = 5 * time.Minute
 
@@ -140,6 +144,7 @@ func (i *Issuer) renew(role string, m *minted, ca *tls.Certificate, valid bool, 
 	m.minting = nil
 	if err != nil {
 		if valid {
+			m.renewAt = time.Now().Add(renewPause)
 			return m.cert, nil
 		}
 		if m.cert == nil {
@@ -179,8 +184,13 @@ func (i *Issuer) prune(now time.Time) {
 	}
 }
 
-// mint makes and announces a certificate.
-func (i *Issuer) mint(role string, ca *tls.Certificate, now time.Time) (*tls.Certificate, error) {
+// mint makes and announces a certificate. A panic is its error: others wait for the outcome.
+func (i *Issuer) mint(role string, ca *tls.Certificate, now time.Time) (cert *tls.Certificate, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			cert, err = nil, fmt.Errorf("panic while minting: %v", p)
+		}
+	}()
 	signer, ok := ca.PrivateKey.(crypto.Signer)
 	if !ok {
 		return nil, errors.New("the issuing CA's key cannot sign")
