@@ -141,7 +141,9 @@ func (s *session) recordDenial(record *audit.Record, told *pgwire.Error, err err
 func (s *session) recordOpen(record *audit.Record) error {
 	s.noteShadow(record)
 	trail := s.server.cfg.Audit
-	err := trail.Write(s.ctx, record)
+	ctx, stop := s.server.withinRecordWait(s.ctx)
+	err := trail.Write(ctx, record)
+	stop()
 	failed, _ := errors.AsType[*audit.WriteError](err)
 	s.recorded = err == nil || trail.Strict() && failed == nil // else it may yet be
 	switch {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -58,6 +59,10 @@ func (s *Server) cancelHere(ctx context.Context, r *cancelRequest) bool {
 	record := describeCancel(r, target)
 	if err := s.recordBefore(ctx, record); err != nil {
 		s.metrics.Cancelled("unrecorded")
+		if _, refused := errors.AsType[*audit.WriteError](err); !refused { // then it may yet be on the disk
+			record.Cancel.Result = "failed"
+			s.recordBestEffort(&record)
+		}
 		s.log.Error("cancel request not recorded", zap.Stringer("sid", target.id), zap.Error(err))
 		return true
 	}
@@ -75,6 +80,8 @@ func (s *Server) recordBefore(ctx context.Context, r audit.Record) error {
 	cancel := *r.Cancel
 	cancel.Result = "requested"
 	r.Cancel = &cancel
+	ctx, stop := s.withinRecordWait(ctx)
+	defer stop()
 	return s.cfg.Audit.AppendDurable(ctx, &r)
 }
 

@@ -26,12 +26,12 @@ type operator struct {
 func (o *operator) State() *admin.State { return o.server.state() }
 
 // Do records a command and carries it out. In strict it is not carried out unless its record is
-// durable.
+// durable within recordWait.
 func (o *operator) Do(ctx context.Context, c admin.Command) (admin.Done, error) {
 	trail := o.server.cfg.Audit
 	if trail.Strict() {
-		if err := trail.AppendDurable(ctx, o.action(c, audit.PhaseStart, nil)); err != nil {
-			return admin.Done{}, &refusal{code: pgwire.IOError, reason: "audit_failed", public: "the command cannot be recorded now", cause: err}
+		if err := o.announce(ctx, c); err != nil {
+			return admin.Done{}, err
 		}
 	}
 	done, err := o.perform(ctx, c)
@@ -41,6 +41,22 @@ func (o *operator) Do(ctx context.Context, c admin.Command) (admin.Done, error) 
 	}
 	o.server.recordBestEffort(o.action(c, phase, &err))
 	return done, err
+}
+
+// announce makes the start of a command durable. When it may yet become so, its end says that the command
+// was not carried out.
+func (o *operator) announce(ctx context.Context, c admin.Command) error {
+	ctx, stop := o.server.withinRecordWait(ctx)
+	defer stop()
+	err := o.server.cfg.Audit.AppendDurable(ctx, o.action(c, audit.PhaseStart, nil))
+	if err == nil {
+		return nil
+	}
+	err = &refusal{code: pgwire.IOError, reason: "audit_failed", public: "the command cannot be recorded now", cause: err}
+	if ctx.Err() != nil {
+		o.server.recordBestEffort(o.action(c, audit.PhaseEnd, &err))
+	}
+	return err
 }
 
 // Denied records that a command was refused for want of the right.

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -20,6 +22,18 @@ import (
 )
 
 // This file turns what the broker knows into audit records, field by field as docs/audit.md has it.
+
+// recordWait is how long a login, a cancel request or a command waits for its record: a disk that does
+// not answer may not hold up for good what it could also refuse. Statements wait as long as their session.
+const recordWait = 10 * time.Second
+
+// errSlowRecord ends such a wait. The record may yet become durable.
+var errSlowRecord = errors.New("the audit's disk does not answer")
+
+// withinRecordWait bounds ctx, for tests by less than recordWait.
+func (s *Server) withinRecordWait(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, cmp.Or(time.Duration(s.recordWait.Load()), recordWait), errSlowRecord)
+}
 
 // opening is what the record of an admitted session says of every one: a client's or the console's.
 func (s *session) opening() *audit.Record {

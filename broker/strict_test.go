@@ -2,6 +2,8 @@ package broker
 
 import (
 	"crypto/tls"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/testenv/dropfs"
@@ -178,5 +181,45 @@ func TestW97WaitEnds(t *testing.T) {
 				t.Errorf("PostgreSQL was sent %d queries, want %d", got, ran)
 			}
 		})
+	}
+}
+
+// W97: a disk that does not answer holds up neither a login nor a cancel request nor a command for good:
+// they end unrecorded and without effect, and what the record then gets of them says so.
+func TestW97RecordWaitIsBounded(t *testing.T) {
+	disk := dropfs.New()
+	dir := filepath.Join(t.TempDir(), "audit")
+	l := strictLab(t, dir, disk)
+	leaf := l.Client("alice")
+	conn := l.dial(leaf)
+	_, body := read(conn, "K")
+	key := pgwire.CancelKey{PID: binary.BigEndian.Uint32(body), Secret: body[4:]}
+	read(conn, "ZE")
+	l.server.recordWait.Store(int64(50 * time.Millisecond))
+	release := disk.Hold()
+	go l.server.cfg.Audit.AppendDurable(t.Context(), &audit.Record{Event: audit.AdminAction, Action: &audit.Action{Verb: "HOLD"}})
+	<-disk.Holding
+
+	if typ, body := read(l.dial(leaf), "ZE"); typ != 'E' || !strings.Contains(string(body), "C57P03\x00") {
+		t.Errorf("a login reads %c %q, want 57P03", typ, body)
+	}
+	if !l.server.cancelHere(t.Context(), &cancelRequest{key: key}) {
+		t.Error("the cancel request fits no session")
+	}
+	o := &operator{server: l.server, record: audit.Record{Action: &audit.Action{Via: "console"}}}
+	_, err := o.Do(t.Context(), admin.Command{Verb: "KILL"})
+	if r, ok := errors.AsType[*refusal](err); !ok || r.code != pgwire.IOError {
+		t.Errorf("a command ends with %v, want 58030", err)
+	}
+	release()
+	ask(t, conn, "select 'after'")
+	if typ, body := read(conn, "ZE"); typ != 'Z' {
+		t.Errorf("the session reads %c %q once the disk answers: the command was carried out", typ, body)
+	}
+	text := recordedText(t, dir)
+	for _, want := range []string{`"result":"requested"}`, `"result":"failed"}`, `"phase":"start","verb":"KILL"`, `"phase":"end","verb":"KILL"`} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("the record has %s %d times, want it once:\n%s", want, strings.Count(text, want), text)
+		}
 	}
 }

@@ -80,9 +80,11 @@ type Log struct {
 
 	mu      sync.Mutex
 	queue   []entry
-	bytes   int    // of text and values in queue
-	batch   *batch // of what is in queue
-	lost    uint64 // records dropped since the last line
+	bytes   int       // of text and values in queue
+	batch   *batch    // of what is in queue
+	since   time.Time // when the oldest record came that the writer has not taken; zero: none
+	taken   time.Time // the same of those it is at
+	lost    uint64    // records dropped since the last line
 	total   Stats
 	failure *WriteError // what keeps the writer from writing; nil when it works
 	closed  bool
@@ -152,6 +154,9 @@ func (l *Log) enqueue(waited bool, recs ...*Record) (Ticket, error) {
 		return Ticket{}, ErrLost
 	}
 	first := len(l.queue) == 0
+	if first {
+		l.since = time.Now()
+	}
 	for _, r := range recs {
 		l.queue = append(l.queue, entry{rec: *r, waited: waited})
 		if e := &l.queue[len(l.queue)-1]; e.rec.Time.IsZero() {
@@ -194,11 +199,25 @@ func (l *Log) take(buf []entry) ([]entry, *batch, uint64) {
 	defer l.mu.Unlock()
 	q, b, lost := l.queue, l.batch, l.lost
 	l.queue, l.batch, l.bytes, l.lost = buf[:0], newBatch(), 0, 0
+	l.taken, l.since = l.since, time.Time{}
 	return q, b, lost
 }
 
-// Healthy is nil, or what keeps records from the disk. A strict broker refuses logins meanwhile and is
-// not ready; it mends itself.
+// settled says that the writer is through with what it took.
+func (l *Log) settled() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken = time.Time{}
+}
+
+// silence is how long the writer may be at a record before the disk counts as one that does not answer.
+const silence = 10 * time.Second
+
+// errSilent: a write or sync has neither succeeded nor failed.
+var errSilent = &WriteError{Err: errors.New("the disk does not answer")}
+
+// Healthy is nil, or what keeps records from the disk: an error, or that it has not answered for 10 s.
+// A strict broker refuses logins meanwhile and is not ready; it mends itself.
 func (l *Log) Healthy() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -207,9 +226,13 @@ func (l *Log) Healthy() error {
 		return l.failure
 	case l.closed:
 		return errClosed
+	case late(l.taken), late(l.since):
+		return errSilent
 	}
 	return nil
 }
+
+func late(since time.Time) bool { return !since.IsZero() && time.Since(since) > silence }
 
 // Hides reports whether text holds something the log would remove: then no hash of it may be given,
 // since that can be tried offline.

@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/pgsignet/pgsignet/testenv/dropfs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -80,5 +85,47 @@ func TestLinesAreChainedAndSigned(t *testing.T) {
 	want := []string{"checkpoint", "session.open", "session.close", "checkpoint"}
 	if len(events) != len(want) || events[1] != want[1] || events[2] != want[2] || events[3] != want[3] {
 		t.Errorf("events %q, want %q", events, want)
+	}
+}
+
+// A disk that neither writes nor fails is not healthy, under either delivery: a strict broker refuses logins
+// then and is not ready. It is healthy again once it has answered.
+func TestSilentDisk(t *testing.T) {
+	for _, delivery := range []Delivery{BestEffort, Strict} {
+		t.Run(string(delivery), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "audit")
+			synctest.Test(t, func(t *testing.T) {
+				disk := dropfs.New()
+				l, err := Open(Config{Directory: dir, Node: "gw1", Delivery: delivery, Files: onDisk{disk}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				ticket := l.Submit(stmtRecord("select 1"))
+				if ticket.Err() != nil || l.Healthy() != nil {
+					t.Fatalf("%v, %v at first", ticket.Err(), l.Healthy())
+				}
+				time.Sleep(time.Hour)
+				release := disk.Hold()
+				first := l.Submit(stmtRecord("select 2"))
+				<-disk.Holding
+				time.Sleep(silence / 2)
+				if err := l.Append(stmtRecord("select 3")); err != nil || l.Healthy() != nil {
+					t.Errorf("after 5 s: %v, %v", err, l.Healthy())
+				}
+				time.Sleep(silence)
+				if err := l.Healthy(); !errors.Is(err, errSilent) {
+					t.Errorf("after 15 s: %v, want %v", err, errSilent)
+				}
+				release()
+				if err := first.Err(); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Second)
+				if err := l.Healthy(); err != nil {
+					t.Errorf("after the disk has answered: %v", err)
+				}
+			})
+		})
 	}
 }

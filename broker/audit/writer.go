@@ -247,6 +247,7 @@ func (w *writer) resolve(b *batch, err error, q []entry) {
 		w.log.refuse(q)
 	}
 	close(b.done)
+	w.log.settled()
 	clear(q)
 	w.spare = q
 }
