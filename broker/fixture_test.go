@@ -40,6 +40,10 @@ type lab struct {
 	up     *Upstream
 	record string       // directory of the audit
 	ran    atomic.Int64 // queries that PostgreSQL has been sent
+	faults atomic.Pointer[fault]
+
+	transactions atomic.Bool // the rules say transaction mode
+	left         atomic.Bool // the client has closed its connection
 }
 
 // newLab starts a server with rules; barrier, unless nil, is told of every point of a login.
@@ -132,6 +136,12 @@ func (l *lab) obey(c *fakepg.Conn) {
 		m, ok := c.Read()
 		if !ok || m.Type == 'X' {
 			return
+		}
+		if f := l.faults.Load(); f != nil && f.on(m) {
+			if !f.server(l, c) {
+				return
+			}
+			continue
 		}
 		if m.Type != 'Q' {
 			continue

@@ -36,7 +36,7 @@ func (s *Server) scan(b []byte) (held int, err error) {
 			return len(b), nil
 		}
 		length := int(int32(binary.BigEndian.Uint32(b[1:]))) - 4
-		if length < 0 {
+		if length < 0 || length > longest && !mayBeLong(b[0]) {
 			return 0, fmt.Errorf("%w: message %q of length %d", errUnexpected, b[0], length+4)
 		}
 		total := headerSize + length
@@ -62,6 +62,23 @@ func (s *Server) scan(b []byte) (held int, err error) {
 	}
 	return 0, nil
 }
+
+// longest is how many bytes the body of most of a server's messages has at most: libpq's figure, for
+// which a longer one is a sign that the two have lost step.
+const longest = 30_000
+
+// mayBeLong says whether a message of that type may be longer.
+func mayBeLong(typ byte) bool {
+	switch typ {
+	case pgwire.MsgDataRow, pgwire.MsgCopyData, pgwire.MsgRowDescription, pgwire.MsgParameterDescription, pgwire.MsgErrorResponse,
+		pgwire.MsgNoticeResponse, pgwire.MsgNotification, pgwire.MsgFunctionCallResponse:
+		return true
+	}
+	return false
+}
+
+// errLastWords is a server that has said FATAL: nothing it may say behind it counts.
+var errLastWords = fmt.Errorf("%w: the server has ended it", ErrServerLost)
 
 // mustSee says whether a message is decoded and so must be in the buffer as a whole, if it fits.
 func (s *Server) mustSee(typ byte) bool {
@@ -111,7 +128,7 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 	if typ == pgwire.MsgErrorResponse {
 		if e := parseError(body); e.Severity == pgwire.Fatal || e.Severity == pgwire.Panic {
 			fatal, s.fatal = true, e
-			if s.session != nil && s.unused() {
+			if s.session != nil && s.spans.empty() && s.unused() {
 				s.setFree()
 				return v, nil
 			}

@@ -204,6 +204,9 @@ func (s *Server) take(b []byte) error {
 	s.spans.reset()
 	s.mu.Lock()
 	held, err := s.account(b)
+	if err == nil && s.fatal != nil && s.remain == 0 {
+		err = errLastWords
+	}
 	s.midway = held > 0 || s.remain > 0
 	session := s.session
 	partial := 0

@@ -98,6 +98,13 @@ func (s *Server) Accepted() int {
 	return s.accepted
 }
 
+// Open returns the number of connections that are open now.
+func (s *Server) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 func (s *Server) accept() {
 	for {
 		conn, err := s.listener.Accept()
