@@ -104,7 +104,7 @@ func (s *session) withdraw(err error) {
 		s.server.log.Warn("session withdrawn during login", zap.Stringer("sid", s.id),
 			zap.String("reason", string(end.Reason)), zap.String("sqlstate", told.Code), zap.Error(err))
 	}
-	s.close(relay.Result{End: end})
+	s.close(&relay.Result{End: end})
 }
 
 // describeDecision adds what is known of the certificate and of the rule that refused.

@@ -226,7 +226,8 @@ func (s *Server) Listen() error {
 		if d.net = d.Net; d.net != nil {
 			continue
 		}
-		l, err := net.Listen("tcp", d.Address)
+		options := net.ListenConfig{KeepAlive: -1} // downstream.Admit sets it
+		l, err := options.Listen(context.Background(), "tcp", d.Address)
 		if err != nil {
 			s.closeDoors()
 			return fmt.Errorf("listener %q: %w", d.name, err)
@@ -322,12 +323,7 @@ func (s *Server) admit(d *door, raw net.Conn) {
 	}
 	c := &session{id: NewSessionID(time.Now()), number: s.numbers.Add(1), server: s, door: d, counted: addr, began: time.Now()}
 	c.ctx, c.stop = context.WithCancelCause(context.Background())
-	s.sessions.Go(func() {
-		defer c.leaveDoor()
-		defer c.stop(nil)
-		defer s.recoverSession(c)
-		c.run(raw)
-	})
+	s.sessions.Go(func() { c.receive(raw) })
 }
 
 // recoverSession keeps a bug in one session from ending all others. The client is told so while its
@@ -343,7 +339,7 @@ func (s *Server) recoverSession(c *session) {
 	switch {
 	case again, c.client == nil:
 	case c.isOpen():
-		c.close(relay.Result{End: relay.End{Reason: reasonInternal}})
+		c.close(&relay.Result{End: relay.End{Reason: reasonInternal}})
 	default:
 		c.refuse(stageStartup, fmt.Errorf("panic: %v", r))
 	}

@@ -71,7 +71,7 @@ func (s *session) closeConsole(end relay.End) {
 		s.client.Conn.SetWriteDeadline(time.Now().Add(refuseTimeout))
 		s.client.Conn.Write(pgwire.AppendError(nil, end.Tell))
 	}
-	s.close(relay.Result{End: end})
+	s.close(&relay.Result{End: end})
 }
 
 // consoleRecord is the record of a login to the console.

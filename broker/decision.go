@@ -42,10 +42,10 @@ func (s *session) decideBy(snap *Snapshot, now time.Time) (stage string, err err
 	if d.verified, err = snap.Trust[s.door.name].Verify(s.ctx, tls.PeerCertificates, tls.OCSPResponse, now); err != nil {
 		return stageTLS, err
 	}
-	if d.identity, err = identity.Extract(d.verified.Leaf, snap.Policy.OIDs()); err != nil {
+	d.verified.Share(tls.PeerCertificates)
+	if d.identity, err = d.verified.Identity(snap.Policy.OIDs()); err != nil {
 		return stageTLS, err
 	}
-	d.identity.Anchors = d.verified.Anchors
 	d.request = s.policyRequest(d.identity, now)
 	s.verified.Store(d.verified)
 	if err := s.server.checkLocks(d); err != nil {

@@ -108,7 +108,7 @@ func (g *greetings) forget(scope pool.Scope) {
 }
 
 // greeting is what the session's client may be told without a server connection, or nil: then it has
-// to have one. Called by run.
+// to have one. Called by login.
 func (s *session) greeting(setup *relay.Setup) *relay.Greeting {
 	d := s.decided.Load()
 	if s.mode() != relay.TransactionMode || d.request.Replication {
@@ -127,7 +127,7 @@ func (s *session) greeting(setup *relay.Setup) *relay.Greeting {
 	return found
 }
 
-// greet keeps what the login has shown for those that come after it. Called by run, which holds the
+// greet keeps what the login has shown for those that come after it. Called by login, which holds the
 // server with the session's setup.
 func (s *session) greet(server *relay.Server, setup *relay.Setup, profile *relay.Profile) {
 	d := s.decided.Load()

@@ -170,7 +170,7 @@ func auditDenial(stage string, told *pgwire.Error, err error) *audit.Denial {
 	return d
 }
 
-func auditEnd(r relay.Result, began time.Time) *audit.End {
+func auditEnd(r *relay.Result, began time.Time) *audit.End {
 	e := &audit.End{
 		Reason: string(r.Reason), Duration: time.Since(began),
 		Statements: r.Statements, Errors: r.Errors, Cancels: r.Cancels, Rows: r.RowsSent,

@@ -12,7 +12,6 @@ import (
 	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/policy"
-	"github.com/pgsignet/pgsignet/policy/identity"
 )
 
 // Snapshot is what is in force. It never changes.
@@ -118,10 +117,9 @@ func (s *session) judge(next *Snapshot, now time.Time) *relay.End {
 	if again.verified, err = next.Trust[s.door.name].Recheck(held, now); err != nil {
 		return withdrawn(err)
 	}
-	if again.identity, err = identity.Extract(held.Leaf, next.Policy.OIDs()); err != nil {
+	if again.identity, err = again.verified.Identity(next.Policy.OIDs()); err != nil {
 		return withdrawn(err)
 	}
-	again.identity.Anchors = again.verified.Anchors
 	again.request.Identity = again.identity
 	if again.grant, err = s.askPolicy(next, again.request); err != nil {
 		return withdrawn(err)

@@ -37,7 +37,7 @@ type asking struct {
 	waited  admin.Observer
 }
 
-// asks is what the session asks the pools for now. Called by run.
+// asks is what the session asks the pools for now. Called by whoever runs the session.
 func (s *session) asks() (*asking, error) {
 	d := s.decided.Load()
 	if s.asking != nil && s.asking.by == d {

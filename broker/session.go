@@ -30,15 +30,18 @@ type session struct {
 
 	// Of the door.
 	counted netip.Addr // half open for this address, if valid
-	inside  bool       // a client: no longer half open; owned by run
+	inside  bool       // a client: no longer half open; owned by receive, then serve
 
-	panicked bool // owned by run
-	recorded bool // the access is in the audit, its end is not; owned by run
+	raw      net.Conn // as it was accepted; owned by receive, then serve
+	panicked bool     // owned by receive, then serve
+	recorded bool     // the access is in the audit, its end is not; owned by receive, then serve
 
 	summed bool // its statistics have been added for good; guarded by the server's traffic.mu
 
-	// Owned by run; client is set before live.enter and fixed from then on.
+	// Owned by receive, then serve; client is set before live.enter and fixed from then on.
 	client  *downstream.Client
+	pid     uint32 // of the cancel key, if keyed
+	keyed   bool
 	setup   audit.Setup
 	notices []*pgwire.Error
 	limited []countKey // the limits that the session counts against
@@ -64,57 +67,102 @@ type session struct {
 	console *admin.Console // instead of relay; guarded by mu
 }
 
-// run serves one accepted socket until nothing of it is left.
-func (s *session) run(raw net.Conn) {
-	defer raw.Close() // after a panic; else it has been
-	leave := context.AfterFunc(s.server.admission, func() { s.stop(context.Cause(s.server.admission)) })
+// receive takes an accepted socket to the end of its login, and is its end if that is not let in. An open
+// session goes on in a goroutine of its own: the login's has a stack that a handshake has made deep,
+// and would keep it for as long as the client stays.
+func (s *session) receive(raw net.Conn) {
+	s.raw = raw
+	var opened *relay.Session
+	defer func() {
+		if opened == nil {
+			s.hangUp()
+		}
+	}()
+	defer s.server.recoverSession(s) // when nothing else of it is left
+	defer func() {
+		if opened == nil {
+			s.depart()
+		}
+	}()
+	if opened = s.arrive(raw); opened != nil {
+		s.server.sessions.Go(func() { s.serve(opened) })
+	}
+}
+
+// arrive takes an accepted socket through admission and login. It returns nil when that was not let in,
+// or was not for a session of the relay's.
+func (s *session) arrive(raw net.Conn) *relay.Session {
+	stop := s.stop
+	leave := context.AfterFunc(s.server.admission, func() { stop(context.Cause(s.server.admission)) })
 	client, cancel, err := downstream.Admit(s.ctx, raw, s.door.admit)
 	leave()
 	switch {
 	case err != nil:
 		s.turnAway(err)
+		return nil
 	case cancel != nil:
 		s.server.cancelRequest(s.ctx, cancel)
-	default:
-		s.client = client
-		s.serve()
+		return nil
 	}
+	s.client = client
+	s.stop(nil) // admission's children have left a map in it
+	s.ctx, s.stop = context.WithCancelCause(context.Background())
+	s.server.live.enter(s)
+	s.at(pointEntered)
+	return s.letIn()
 }
 
-// serve takes an admitted client through its login and its session.
-func (s *session) serve() {
-	defer s.client.Conn.Close()
-	defer s.server.recoverSession(s) // when nothing else of it is left
-	s.server.live.enter(s)
-	defer s.server.expiries.forget(s) // after it has left: see watchExpiry
-	defer s.server.live.leave(s)
-	s.at(pointEntered)
+// serve takes an open session to its end. Its goroutine waits for an idle client with less than 2 KiB on
+// its stack, so that the collector cuts an 8 KiB stack, which a request may take, in half.
+func (s *session) serve(opened *relay.Session) {
+	defer s.hangUp()
+	defer s.server.recoverSession(s)
+	defer s.depart()
+	s.close(opened.Run())
+}
+
+// letIn takes an admitted client through its login. It returns nil when that was refused, or when the
+// session was the console's, which is over.
+func (s *session) letIn() *relay.Session {
 	if err := s.server.open(s.door); err != nil {
 		s.refuse(stageStartup, err)
-		return
+		return nil
 	}
-	defer s.countOut()
-	stage, login, err := s.login()
+	stage, opened, err := s.login()
 	if err != nil {
 		if ended := s.endedBy(); ended != nil {
 			err = endError(ended) // whatever it was doing failed because of that
 		}
 		s.refuse(stage, err)
-		return
+		return nil
 	}
-	if login == nil {
+	if opened == nil {
 		s.serveConsole()
-		return
 	}
-	defer s.server.keys.remove(s, login.key.PID)
-	result := login.relay.Run()
-	s.close(result)
+	return opened
 }
 
-// login is an open session: what serve needs to run and to end it.
-type login struct {
-	relay *relay.Session
-	key   pgwire.CancelKey
+// depart takes the session out of every index and count.
+func (s *session) depart() {
+	if s.client == nil {
+		return
+	}
+	if s.keyed {
+		s.server.keys.remove(s, s.pid)
+	}
+	s.countOut()
+	s.server.live.leave(s)
+	s.server.expiries.forget(s) // after it has left: see watchExpiry
+}
+
+// hangUp closes what is left of the session: its socket.
+func (s *session) hangUp() {
+	if s.client != nil {
+		s.client.Conn.Close()
+	}
+	s.raw.Close() // after a panic; else it has been
+	s.stop(nil)
+	s.leaveDoor()
 }
 
 // Stages of a refused login, as the audit names them.
@@ -127,7 +175,7 @@ const (
 
 // login proves who the client is, decides what it may be, and gets it a server connection, unless it
 // is known what that would say. A login to the console has none, and gives nil.
-func (s *session) login() (stage string, _ *login, err error) {
+func (s *session) login() (stage string, opened *relay.Session, err error) {
 	settings, err := startupSettings(s.client.Startup)
 	if err != nil {
 		return stageStartup, nil, err
@@ -157,7 +205,6 @@ func (s *session) login() (stage string, _ *login, err error) {
 	if err != nil {
 		return stagePool, nil, err
 	}
-	var opened *login
 	defer func() { // after a panic, too
 		if opened == nil {
 			first.giveUp()
@@ -245,7 +292,7 @@ func (s *session) acquireProven(ctx context.Context) (relay.Lease, error) {
 	}
 }
 
-// next is where the relay's server connections come from. Called by run.
+// next is where the relay's server connections come from. Called by whoever runs the session.
 func (s *session) next(ctx context.Context) (relay.Lease, error) {
 	if s.unproven {
 		return s.acquireProven(ctx)
@@ -272,31 +319,26 @@ func (s *session) acquire(ctx context.Context) (relay.Lease, error) {
 }
 
 // open records the access and welcomes the client.
-func (s *session) open(first *beginning) (*login, error) {
+func (s *session) open(first *beginning) (*relay.Session, error) {
 	if err := s.recordOpen(s.openRecord(first)); err != nil {
 		return nil, err
 	}
 	s.at(pointRecorded)
 	key := s.server.keys.add(s, s.shownPID(first.server), s.client.Startup.Version)
-	var opened *login
-	defer func() { // after a panic, too
-		if opened == nil {
-			s.server.keys.remove(s, key.PID)
-		}
-	}()
+	s.pid, s.keyed = key.PID, true
 	if err := s.confirm(); err != nil {
 		return nil, err
 	}
 	s.at(pointConfirmed)
 	s.follow()
 	if err := downstream.Welcome(s.client, first.told, &key, s.notices); err != nil {
-		s.close(relay.Result{End: relay.End{Reason: relay.ClientClosed}})
+		s.close(&relay.Result{End: relay.End{Reason: relay.ClientClosed}})
 		return nil, errAbandoned
 	}
+	s.notices = nil
 	s.at(pointWelcomed)
 	s.accepted()
-	opened = &login{relay: s.attach(first), key: key}
-	return opened, nil
+	return s.attach(first), nil
 }
 
 // shownPID is the process id that the client is told: its server's in session mode, where the two
@@ -409,7 +451,7 @@ func endError(e *relay.End) error {
 }
 
 // close records the end of an open session.
-func (s *session) close(result relay.Result) {
+func (s *session) close(result *relay.Result) {
 	s.recorded = false
 	s.server.metrics.Ended(string(result.Reason))
 	if r := s.relaying(); r != nil {

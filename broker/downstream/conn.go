@@ -2,6 +2,7 @@ package downstream
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -47,6 +48,23 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return c.tls.Write(p)
 	}
 	return c.writeRecords(p)
+}
+
+// ReadIdle is Read for a client that may say nothing for long: it waits with little on the stack. The
+// frames of a waiting tls.Conn.Read alone would keep the stack of its goroutine at 8 KiB.
+func (c *Conn) ReadIdle(p []byte) (int, error) {
+	if c.tls != nil {
+		c.wire.asking = true
+		n, err := c.tls.Read(p)
+		c.wire.asking = false
+		if n > 0 || !errors.Is(err, errNothing) {
+			return n, err
+		}
+	}
+	if err := c.wire.wait(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
 }
 
 func (c *Conn) writeRecords(p []byte) (int, error) {

@@ -275,3 +275,45 @@ func BenchmarkAdmit(b *testing.B) {
 		_ = p.Close()
 	}
 }
+
+// ReadIdle gives what TLS has in hand at once, waits for what comes later, and ends by its deadline,
+// after which the connection is as good as before.
+func TestReadIdle(t *testing.T) {
+	d := open(t, nil, nil)
+	p := d.secure().send(login)
+	c := d.admitted().Conn
+	idle := func(want string) {
+		t.Helper()
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		got := make([]byte, len(want))
+		for have := 0; have < len(want); {
+			n, err := c.ReadIdle(got[have:min(have+2, len(want))])
+			if err != nil {
+				t.Fatalf("got %q, %v; want %q", got[:have], err, want)
+			}
+			have += n
+		}
+		if string(got) != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	p.send([]byte("first"))
+	p.send([]byte("second")) // two records, which may come in one read of the socket
+	idle("first")
+	idle("second")
+
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, err := c.ReadIdle(make([]byte, 5)); n != 0 || !isTimeout(err) {
+		t.Errorf("nothing sent: %d, %v, want a timeout", n, err)
+	}
+	asked := make(chan struct{})
+	var sender sync.WaitGroup
+	sender.Go(func() { <-asked; p.send([]byte("later")) })
+	close(asked)
+	idle("later")
+	sender.Wait()
+	_ = p.Close()
+	if n, err := c.ReadIdle(make([]byte, 5)); n != 0 || err == nil || isTimeout(err) {
+		t.Errorf("the client has left: %d, %v", n, err)
+	}
+}

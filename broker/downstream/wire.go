@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/sock"
 )
 
 // gatherLimit is how many bytes of TLS records are gathered into one system call, in bytes.
@@ -28,6 +30,8 @@ type wire struct {
 	// Owned by the goroutine that admits the client; opening is nil once it is admitted.
 	opening *opening
 
+	asking bool // Read is only asked whether TLS needs it; owned by whoever reads
+
 	mu     sync.Mutex // guards gather, and the order of writes
 	gather *[]byte    // not nil while a Conn.Write is under way
 
@@ -50,7 +54,28 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.opening != nil {
 		return w.opening.read(w.raw, p)
 	}
+	if w.asking {
+		return 0, errNothing
+	}
 	return w.raw.Read(p)
+}
+
+// errNothing is Read's answer to TLS that has nothing in hand. It is temporary, like the error of a
+// deadline, which crypto/tls does not keep.
+var errNothing net.Error = nothing{}
+
+type nothing struct{}
+
+func (nothing) Error() string   { return "nothing in hand" }
+func (nothing) Timeout() bool   { return true }
+func (nothing) Temporary() bool { return true }
+
+// wait waits until something has arrived, where the socket can say so.
+func (w *wire) wait() error {
+	if s, ok := w.raw.(*sock.Conn); ok {
+		return s.Wait()
+	}
+	return nil
 }
 
 // read gives its slot back while it waits for the peer: what the cap limits is computing, and a

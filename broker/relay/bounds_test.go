@@ -135,7 +135,7 @@ func TestPanicOfTheReaderEndsItsSession(t *testing.T) {
 	client, far := net.Pipe()
 	defer client.Close()
 	session := New(Config{Client: deaf{client}, Mode: SessionMode, Server: s, Lease: lease})
-	done := make(chan Result, 1)
+	done := make(chan *Result, 1)
 	go func() {
 		defer func() { recover() }() // its last words to that client panic, too: the broker's affair
 		done <- session.Run()

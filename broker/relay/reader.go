@@ -23,6 +23,7 @@ var clientBuffers = sync.Pool{New: func() any { b := make([]byte, clientBuffer);
 // buffer but the bytes of one header.
 type reader struct {
 	conn   net.Conn
+	idle   func(p []byte) (int, error) // conn's Read for a wait that may be long
 	park   [headerSize]byte
 	buf    *[]byte
 	have   int // bytes in buf that are not yet taken apart: the front of a message
@@ -47,6 +48,19 @@ func readEnd(err error) Reason {
 		}
 	}
 	return ProtocolError
+}
+
+// idler is a connection that can wait for its peer with little memory.
+type idler interface {
+	ReadIdle(p []byte) (int, error)
+}
+
+// from makes r read from conn.
+func (r *reader) from(conn net.Conn) {
+	r.conn, r.idle = conn, conn.Read
+	if c, ok := conn.(idler); ok {
+		r.idle = c.ReadIdle
+	}
 }
 
 // inside says whether a message has begun to arrive and has not ended.
@@ -74,7 +88,7 @@ func (r *reader) next() ([]byte, error) {
 // unpark waits for a header without a buffer, then takes one. done is set when the message is the
 // header alone: reading on could wait for what the client does not owe.
 func (r *reader) unpark() (done bool, err error) {
-	n, err := r.conn.Read(r.park[:])
+	n, err := r.idle(r.park[:])
 	if n == 0 {
 		return true, err
 	}

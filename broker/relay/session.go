@@ -131,7 +131,7 @@ func New(cfg Config) *Session {
 	s.seen.load(cfg.Told)
 	s.watch = newWatch(&cfg)
 	s.out.conn = cfg.Client
-	s.in.conn = cfg.Client
+	s.in.from(cfg.Client)
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.clocks.lastActive.Store(clockNow())
 	if s.server == nil {
@@ -148,17 +148,22 @@ func New(cfg Config) *Session {
 
 // Run relays until the session ends. It closes neither the client's socket nor, unless it must, the
 // server connection, which it resets and releases.
-func (s *Session) Run() Result {
+func (s *Session) Run() *Result {
 	defer s.stop(nil)
 	defer s.wreckOnPanic()
 	if first := s.cfg.Server; first != nil {
 		first.look() // transaction mode: the first transaction leases its own
 	}
-	found := s.serve()
+	return s.over(s.serve())
+}
+
+// over ends a session whose client's side has ended as found. It is apart from Run, under which idle
+// clients wait with little on the stack.
+func (s *Session) over(found End) *Result {
 	end := *s.finishWith(found)
 	s.leave()
 	s.watch.over(&end)
-	return Result{
+	return &Result{
 		End:     end,
 		BytesIn: s.in.total.Load(), BytesOut: s.out.sent.Load(),
 		Statements: s.statements.Load(), Errors: s.errors.Load(), RowsSent: s.rows.Load(),

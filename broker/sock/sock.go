@@ -27,6 +27,7 @@ type Conn struct {
 
 	in, out transfer
 	peek    peek
+	arrival arrival
 }
 
 // transfer is a Read or Write under way.
@@ -44,7 +45,7 @@ func New(c *net.TCPConn) *Conn {
 		raw = none{err}
 	}
 	s := &Conn{TCPConn: c, raw: raw}
-	s.in.step, s.out.step, s.peek.step = s.in.read, s.out.write, s.peek.look
+	s.in.step, s.out.step, s.peek.step, s.arrival.step = s.in.read, s.out.write, s.peek.look, s.arrival.look
 	return s
 }
 
@@ -163,4 +164,32 @@ func (c *Conn) Pending() bool {
 		return true
 	}
 	return !c.peek.quiet
+}
+
+// arrival is a wait for what arrives.
+type arrival struct {
+	one    [1]byte
+	waited bool
+	step   func(fd uintptr) bool
+}
+
+// look returns false to wait, once: after that something has arrived.
+func (a *arrival) look(fd uintptr) bool {
+	if a.waited || peekNow(fd, a.one[:]) != syscall.EAGAIN {
+		return true
+	}
+	a.waited = true
+	return false
+}
+
+// Wait waits until something has arrived, or the connection has ended, as the next Read will tell. Its
+// errors are those of Read.
+func (c *Conn) Wait() error {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.arrival.waited = false
+	if err := c.raw.Read(c.arrival.step); err != nil {
+		return renamed(err, "read")
+	}
+	return nil
 }

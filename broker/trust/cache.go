@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,7 @@ const (
 
 // entry remembers what cannot change about one set of presented certificates under one set of
 // anchors: the chains, that their signatures verify, and that the time-independent checks passed.
-// It is immutable.
+// It is immutable but for owner.
 type entry struct {
 	key      fingerprint // of all presented certificates
 	peer     []*x509.Certificate
@@ -25,6 +26,8 @@ type entry struct {
 	chains   []*chain
 	critical []string // unknown critical extensions of the leaf that a rule read, dotted
 	bytes    int
+
+	owner atomic.Pointer[owner] // the identity that was last extracted
 }
 
 // chain is a path that passed every time-independent check.

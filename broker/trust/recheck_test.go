@@ -179,3 +179,36 @@ func TestVerifyOnly(t *testing.T) {
 	v, err := s.Explain(peer(t, f.Client("bob")), nil, time.Now())
 	yes.compare(t, v, err)
 }
+
+// Connections with the same certificate share what was parsed of it and the identity in it; an identity
+// read with other extensions, or under other anchors, is another.
+func TestLoginsShareACertificate(t *testing.T) {
+	f := newFixture(t)
+	s := f.load(nil)
+	leaf := f.Client("alice")
+	login := func() (*Verified, []*x509.Certificate) {
+		presented := peer(t, leaf)
+		v, err := s.Verify(t.Context(), presented, nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Share(presented)
+		return v, presented
+	}
+	first, p1 := login()
+	second, p2 := login()
+	if p1[0] != p2[0] || p1[0] != first.Leaf {
+		t.Error("two logins keep a parsed certificate each")
+	}
+	a, err := first.Identity(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := second.Identity(nil)
+	if err != nil || a != b || a.CN != "alice" || len(a.Anchors) != 1 {
+		t.Errorf("identities %+v and %+v, %v", a, b, err)
+	}
+	if c, err := second.Identity([]string{"1.2.3"}); err != nil || c == a {
+		t.Errorf("an identity with mapped extensions is that without: %v", err)
+	}
+}

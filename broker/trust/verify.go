@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/pgsignet/pgsignet/policy/identity"
 )
 
 // Verified is a client's certificate that passed every check. It is immutable.
@@ -200,6 +202,40 @@ func (s *Snapshot) judge(ctx context.Context, c *chain, in login) ([]status, *fi
 		}
 	}
 	return s.revocation(ctx, c, in)
+}
+
+// Share puts into peer, the certificates that were verified, the ones that are remembered of their
+// kind: they are the same bytes, and the connections of one client need not each keep their own.
+func (v *Verified) Share(peer []*x509.Certificate) {
+	if v.entry != nil && len(v.entry.peer) == len(peer) {
+		copy(peer, v.entry.peer)
+	}
+}
+
+// Identity is what the leaf says of its owner (identity.Extract), with the anchors of its chains. Logins
+// with the same certificate share it: it must not be changed.
+func (v *Verified) Identity(mapped []string) (*identity.Identity, error) {
+	if v.entry != nil {
+		known := v.entry.owner.Load()
+		if known != nil && slices.Equal(known.mapped, mapped) && slices.Equal(known.identity.Anchors, v.Anchors) {
+			return known.identity, nil
+		}
+	}
+	id, err := identity.Extract(v.Leaf, mapped)
+	if err != nil {
+		return nil, err
+	}
+	id.Anchors = v.Anchors
+	if v.entry != nil {
+		v.entry.owner.Store(&owner{mapped: mapped, identity: id})
+	}
+	return id, nil
+}
+
+// owner is an identity with the extensions that it was extracted for.
+type owner struct {
+	mapped   []string
+	identity *identity.Identity
 }
 
 func (v *Verified) accept(c *chain, statuses []status) {
