@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgsignet/pgsignet/testenv/docs"
 	"github.com/pgsignet/pgsignet/testenv/e2e"
 )
 
@@ -164,7 +165,7 @@ func TestServiceUnderSystemd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.run(t, "systemctl", "start", "pgsignet") // Type=notify: it returns when clients are served
+	r.followStart(t) // Type=notify: it returns when clients are served
 	session := r.login(t, r.port(t))
 	r.sandbox(t)
 
@@ -183,6 +184,27 @@ func TestServiceUnderSystemd(t *testing.T) {
 		t.Errorf("with a broken configuration the service is %s, status %s; want failed, 78 and no restart", state, status)
 	}
 	r.activation(t, string(config))
+}
+
+// followStart runs the commands of docs/install.md that start the service, but for a log without end.
+func (r *root) followStart(t *testing.T) {
+	t.Helper()
+	all, err := docs.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, n := strings.NewReplacer("sudo ", "", "journalctl -u pgsignet -f", "journalctl -u pgsignet --no-pager"), 0
+	for _, d := range all {
+		for _, b := range d.Blocks {
+			if b.Is("sh", "systemd") {
+				r.run(t, "sh", "-e", "-c", here.Replace(b.Text))
+				n++
+			}
+		}
+	}
+	if n == 0 {
+		t.Fatal("no document starts the service")
+	}
 }
 
 // sandbox looks at the process that the unit has made.

@@ -74,6 +74,22 @@ func TestCommandLinesExist(t *testing.T) {
 	}
 }
 
+// Every block of commands is run by a test, or says why not.
+func TestEveryCommandIsRun(t *testing.T) {
+	ran := []string{"run", "live", "deb", "systemd", "pasted", "convert"}
+	for _, d := range documents(t) {
+		for _, b := range d.Blocks {
+			switch {
+			case b.Lang != "sh" || len(b.Args) > 0 && slices.Contains(ran, b.Args[0]):
+			case b.Is("sh", "unrun") && len(b.Args) > 4:
+				t.Logf("%s:%d: not run: %s", d.Path, b.Line, strings.Join(b.Args[1:], " "))
+			default:
+				t.Errorf("%s:%d: commands that no test runs: mark them %v, or unrun and why", d.Path, b.Line, ran)
+			}
+		}
+	}
+}
+
 func TestProgramCheckFindsMistakes(t *testing.T) {
 	program := &Program{Path: e2e.Shared(t).Binary()}
 	for _, tt := range []struct{ line, want string }{

@@ -129,7 +129,7 @@ func (c *client) runJava(t *testing.T, text string) (out, missing string, err er
 		return "", "a JDK", nil
 	}
 	for _, b := range document(t, "docs/drivers.md").Blocks {
-		if b.Lang == "sh" && strings.HasPrefix(b.Text, "openssl pkcs12") {
+		if b.Is("sh", "convert") {
 			if out, err := c.run(nil, "sh", "-e", "-c", b.Text); err != nil {
 				return out, "", err
 			}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/e2e"
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
+
+// endless are commands that run until they are interrupted.
+var endless = regexp.MustCompile(`^pgsignet (serve|audit tail .*--follow)`)
 
 // Blocks that are marked `live` run beside a broker with one session, line by line, as they stand but
 // for the places and the certificates that they name.
@@ -32,12 +36,21 @@ func TestLiveCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(b.Dir, "next.hcl"), text, 0o600); err != nil {
-		t.Fatal(err)
+	beside := strings.Replace(string(text), "admin.sock", "beside.sock", 1) // of a broker that a document starts
+	for name, text := range map[string]string{"next.hcl": string(text), "beside.hcl": beside} {
+		if err := os.WriteFile(filepath.Join(b.Dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	conn := b.Connect(t, alice, "alice", "orders")
 	defer conn.Close(t.Context())
-	here := strings.NewReplacer("/var/lib/pgsignet/audit", filepath.Join(b.Dir, "audit"), "9f2c0a31...", strings.Repeat("9f", 32))
+	opened := b.Records("session.open", 1)[0]
+	kept := filepath.Join(b.Dir, "kept")
+	if out, err := exec.Command("sh", "-c", `mkdir "$1" && cp "$0/audit.vkey" "$1"`, filepath.Join(b.Dir, "audit"), kept).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	here := strings.NewReplacer("/var/lib/pgsignet/audit", filepath.Join(b.Dir, "audit"), "9f2c0a31...", strings.Repeat("9f", 32), "01a201b1", opened["sid"].(string)[:8],
+		"serve --config pgsignet.hcl", "serve --config beside.hcl")
 	lines := 0
 	for _, d := range documents(t) {
 		for _, block := range d.Blocks {
@@ -46,16 +59,23 @@ func TestLiveCommands(t *testing.T) {
 			}
 			for line := range strings.Lines(block.Text) {
 				lines++
-				cmd := exec.Command("sh", "-e", "-c", here.Replace(line))
-				cmd.Dir = b.Dir
-				cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(w.Binary())+":"+os.Getenv("PATH"), "PGSIGNET_CONFIG="+config)
-				if out, err := cmd.CombinedOutput(); err != nil {
+				run := exec.Command("sh", "-e", "-c", here.Replace(line))
+				if endless.MatchString(line) {
+					run.Args[3] = "exec timeout --preserve-status --signal=INT 2 " + run.Args[3]
+				}
+				run.Dir = b.Dir
+				run.Env = append(os.Environ(), "PATH="+filepath.Dir(w.Binary())+":"+os.Getenv("PATH"), "PGSIGNET_CONFIG="+config)
+				out, err := run.CombinedOutput()
+				if endless.MatchString(line) && len(out) == 0 {
+					t.Errorf("%s:%d: %s prints nothing", d.Path, block.Line, strings.TrimSpace(line))
+				}
+				if interrupted := endless.MatchString(line) && run.ProcessState.ExitCode() == 130; err != nil && !interrupted {
 					t.Errorf("%s:%d: %s: %v\n%s", d.Path, block.Line, strings.TrimSpace(line), err, out)
 				}
 			}
 		}
 	}
-	if lines < 15 {
+	if lines < 22 {
 		t.Errorf("%d lines, too few to be true", lines)
 	}
 }

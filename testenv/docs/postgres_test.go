@@ -127,7 +127,7 @@ func psqlLine(t *testing.T) string {
 	t.Helper()
 	for _, b := range document(t, "README.md").Blocks {
 		for _, line := range linesOf(b) {
-			if b.Lang == "sh" && strings.HasPrefix(line, "psql ") {
+			if b.Is("sh", "pasted") && strings.HasPrefix(line, "psql ") {
 				return line
 			}
 		}
