@@ -3,9 +3,11 @@ package pgwire_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	v2 "github.com/jackc/pgproto3/v2"
@@ -40,8 +42,8 @@ func startupBytes(s *pgwire.Startup) []byte {
 	return packet(uint32(s.Requested), params(list...))
 }
 
-// FuzzReadPacket: no panic, never a byte too many, decode-encode-decode agrees, and where both
-// pgproto3 versions can read a packet they read what we read.
+// FuzzReadPacket: no panic, never a byte too many, the same byte by byte, decode-encode-decode agrees,
+// and where both pgproto3 versions can read a packet they read what we read.
 func FuzzReadPacket(f *testing.F) {
 	for _, s := range seeds {
 		f.Add(s)
@@ -51,6 +53,10 @@ func FuzzReadPacket(f *testing.F) {
 		p, err := pgwire.ReadPacket(r)
 		if used := len(in) - r.Len(); used > 4+pgwire.MaxStartup {
 			t.Fatalf("read %d bytes", used)
+		}
+		slow, slowErr := pgwire.ReadPacket(iotest.OneByteReader(bytes.NewReader(in)))
+		if diff := cmp.Diff(p, slow); diff != "" || fmt.Sprint(err) != fmt.Sprint(slowErr) {
+			t.Fatalf("byte by byte it is another packet: %s; %v, was %v", diff, slowErr, err)
 		}
 		if err != nil {
 			if e, ok := errors.AsType[*pgwire.Error](err); ok && e.Severity != pgwire.Fatal {
