@@ -50,3 +50,16 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// A reload logs its problems in one line: with a place where there is one, and without <nil> where not.
+func TestProblemsInOneLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.hcl")
+	if err := os.WriteFile(file, []byte("\n\xff"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{file: file + ":2,1-2: Not a text file; ", file + ".absent": "No configuration; stat "} {
+		if _, problems := Load([]string{name}); !strings.HasPrefix(problems.Error(), want) {
+			t.Errorf("got %q, want %q first", problems.Error(), want)
+		}
+	}
+}

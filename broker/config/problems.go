@@ -54,10 +54,14 @@ func (p *Problems) Error() string {
 		if d.Severity != hcl.DiagError {
 			continue
 		}
-		if errors > 1 {
-			return fmt.Sprintf("%s (and %d more)", d.Error(), errors-1)
+		text := d.Summary + "; " + d.Detail
+		if d.Subject != nil { // HCL's own Error says <nil> for none
+			text = fmt.Sprintf("%v: %s", d.Subject, text)
 		}
-		return d.Error()
+		if errors > 1 {
+			text = fmt.Sprintf("%s (and %d more)", text, errors-1)
+		}
+		return text
 	}
 	return "no errors"
 }
