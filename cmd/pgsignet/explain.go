@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgsignet/pgsignet/broker/config"
+	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/policy"
 )
 
@@ -89,6 +90,7 @@ func (f *explainFlags) request(cfg *config.Config, now time.Time) (policy.Reques
 		if r.Addr, err = netip.ParseAddr(f.from); err != nil {
 			return r, fmt.Errorf("--from takes an IP address, not %q", f.from)
 		}
+		r.Addr = r.Addr.Unmap() // as the broker sees it, and the audit has it
 	}
 	if f.at != "" {
 		if r.Now, err = time.Parse(time.RFC3339, f.at); err != nil {
@@ -154,8 +156,24 @@ func explain(cfg *config.Config, file string, r policy.Request) (*explanation, e
 	if e.request.Database == "" {
 		e.request.Database = e.request.User
 	}
+	if err := startupRefuses(e.request); err != nil {
+		return nil, err
+	}
 	e.policy = cfg.Policy().Explain(e.request)
 	return e, nil
+}
+
+// startupRefuses is why no start-up packet gets as far as the rules with these names; nil when one does.
+func startupRefuses(r policy.Request) error {
+	switch {
+	case r.User == "":
+		return &exitError{code: exitUsage, err: errors.New("the certificate has no common name to log in as: name the user with --user")}
+	case len(r.User) > pgwire.MaxName:
+		return &exitError{code: exitRefused, err: fmt.Errorf("refused before any rule: user name is longer than %d bytes", pgwire.MaxName)}
+	case len(r.Database) > pgwire.MaxName:
+		return &exitError{code: exitRefused, err: fmt.Errorf("refused before any rule: database name is longer than %d bytes", pgwire.MaxName)}
+	}
+	return nil
 }
 
 // upstream is where the sessions of the grant run; nil for the console.
