@@ -161,12 +161,6 @@ func AppendDescribe(dst []byte, kind byte, name string) []byte {
 	return end(appendCString(append(dst, kind), name), at)
 }
 
-// AppendCopyFail appends the client's abort of a COPY, with the reason the server will report.
-func AppendCopyFail(dst []byte, reason string) []byte {
-	dst, at := begin(dst, MsgCopyFail)
-	return end(appendCString(dst, reason), at)
-}
-
 // Column describes one column in a RowDescription.
 type Column struct {
 	Name   string

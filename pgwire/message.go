@@ -99,13 +99,3 @@ func ClientHeader(b []byte) (typ byte, length int, err error) {
 	}
 	return typ, length, nil
 }
-
-// ServerHeader is Header for a message of a server. Its error wraps ErrMalformed when the length
-// word cannot be one; servers have no upper limit of their own.
-func ServerHeader(b []byte) (typ byte, length int, err error) {
-	typ, length = Header(b)
-	if length < 4 {
-		return typ, length, fmt.Errorf("%w: length %d of server message type %d", ErrMalformed, length, typ)
-	}
-	return typ, length, nil
-}

@@ -63,12 +63,12 @@ func readMessage(r io.Reader) (byte, []byte, error) {
 	if _, err := io.ReadFull(r, head); err != nil {
 		return 0, nil, err
 	}
-	typ, length, err := pgwire.ServerHeader(head)
-	if err != nil {
-		return 0, nil, err
+	typ, length := pgwire.Header(head)
+	if length < 4 {
+		return 0, nil, pgwire.ErrMalformed
 	}
 	body := make([]byte, length-4)
-	_, err = io.ReadFull(r, body)
+	_, err := io.ReadFull(r, body)
 	return typ, body, err
 }
 

@@ -14,6 +14,23 @@ type dirWatch struct {
 	watched map[string]fileID
 }
 
+// newDirWatch returns a watch, its events, and how long to wait between looks at the files beside them: where
+// inotify is not available, the watch is nil, there are no events, and the files are looked at every second.
+func newDirWatch(poll time.Duration) (*dirWatch, <-chan fsnotify.Event, time.Duration) {
+	fs, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, nil, min(poll, time.Second)
+	}
+	return &dirWatch{fs: fs, watched: map[string]fileID{}}, fs.Events, poll
+}
+
+// close ends the watch.
+func (d *dirWatch) close() {
+	if d != nil {
+		d.fs.Close()
+	}
+}
+
 // follow watches exactly the directories of cfg. A directory that was replaced by another of its
 // name (a remount, a new ..data target) is watched anew. One that cannot be watched is left to the
 // next look.

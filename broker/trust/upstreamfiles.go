@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // ReadSecret reads a file that holds a secret: regular, at most 1 MiB, owned by root or by us, and
@@ -177,15 +175,8 @@ func SharesKey(c *x509.Certificate, cas []*x509.Certificate) bool {
 // Run watches the files until ctx ends. It is called once. judge, unless nil, may refuse new material
 // before it is in force; changed is told of each change and of each new failure, one call at a time.
 func (f *UpstreamFiles) Run(ctx context.Context, judge func(*UpstreamMaterial) error, changed func(UpstreamChange)) {
-	events, poll := make(chan fsnotify.Event), f.cfg.Poll
-	var dirs *dirWatch
-	if fs, err := fsnotify.NewWatcher(); err == nil {
-		defer fs.Close()
-		dirs = &dirWatch{fs: fs, watched: map[string]fileID{}}
-		events = fs.Events
-	} else {
-		poll = min(poll, time.Second)
-	}
+	dirs, events, poll := newDirWatch(f.cfg.Poll)
+	defer dirs.close()
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	for {

@@ -221,18 +221,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// watch looks at the files after events, and at least every Poll. Where inotify is not available,
-// it polls every second.
+// watch looks at the files after events, and at least every Poll.
 func (w *Watcher) watch(ctx context.Context) {
-	events, poll := make(chan fsnotify.Event), w.cfg.Poll
-	var dirs *dirWatch
-	if fs, err := fsnotify.NewWatcher(); err == nil {
-		defer fs.Close()
-		dirs = &dirWatch{fs: fs, watched: map[string]fileID{}}
-		events = fs.Events
-	} else {
-		poll = min(poll, time.Second)
-	}
+	dirs, events, poll := newDirWatch(w.cfg.Poll)
+	defer dirs.close()
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	activation := time.NewTimer(0)

@@ -54,14 +54,10 @@ func newSinks(cfg *config.Config, trail *audit.Log, log *zap.Logger) (*sinks, er
 	return s, nil
 }
 
-// settleSyslog is how long a connection to a collector must live for what it took to count as
-// arrived: syslog acknowledges nothing.
-const settleSyslog = 5 * time.Second
-
 func destination(c *config.Sink) (sink.Destination, time.Duration, error) {
 	if c.Kind == config.SinkSyslog {
 		dst, err := sink.NewSyslog(c.Address, c.CAFile)
-		return dst, settleSyslog, err
+		return dst, sink.SyslogSettle, err
 	}
 	dst, err := sink.NewPostgres(c.DSNFile, c.Table)
 	return dst, 0, err

@@ -66,12 +66,6 @@ func DecodeBlocks(blocks hcl.Blocks, files map[string]*hcl.File) (*RuleSet, hcl.
 	return d.set, d.diags
 }
 
-// DecodeRules is Decode for a caller that needs neither files nor findings in their place.
-func DecodeRules(body hcl.Body) ([]policy.Rule, []Test, hcl.Diagnostics) {
-	set, diags := Decode(body, nil)
-	return set.Rules, set.Tests, diags
-}
-
 // decoder reads blocks and collects everything that is wrong with them.
 type decoder struct {
 	files     map[string]*hcl.File
