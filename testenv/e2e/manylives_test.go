@@ -11,7 +11,7 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
-// lives is how many rounds TestRecordOfManyLives goes: PGSIGNET_LIVES, of which 200 have been seen to pass.
+// lives is how many rounds TestRecordOfManyLives goes: PGSIGNET_LIVES, of which 105 have been seen to pass.
 func lives(t *testing.T) int {
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("PGSIGNET_LIVES"), "6"))
 	if err != nil {

@@ -72,6 +72,9 @@ func (p *Postgres) Deliver(ctx context.Context, lines []Line) error {
 	})
 }
 
+// Check is Destination's: a batch was committed, or Deliver has said that it was not.
+func (*Postgres) Check() error { return nil }
+
 // connect opens the connection and looks for the table.
 func (p *Postgres) connect(ctx context.Context) error {
 	dsn, err := audit.ReadSecret(p.dsnFile)
@@ -80,7 +83,8 @@ func (p *Postgres) connect(ctx context.Context) error {
 	}
 	cfg, err := pgx.ParseConfig(strings.TrimSpace(dsn))
 	if err != nil {
-		return fmt.Errorf("dsn_file %s: %w", p.dsnFile, err)
+		// Without the cause, which quotes the DSN and does not find each password in it.
+		return fmt.Errorf("dsn_file %s: it holds no DSN or URL that can be read", p.dsnFile)
 	}
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "pgsignet audit"
@@ -133,8 +137,8 @@ func (p *Postgres) Close() error {
 func row(l *Line) []any {
 	r, _ := audit.ParseRow(l.Text)
 	return []any{
-		l.Stream, l.Seq, l.Time, l.Event, column(r.SID), column(r.Cert), column(r.Map), column(r.Role),
-		column(r.Database), column(r.Client), column(r.SQLState), string(l.Text),
+		clean(l.Stream), l.Seq, l.Time, clean(l.Event), column(r.SID), column(r.Cert), column(r.Map), column(r.Role),
+		column(r.Database), column(r.Client), column(r.SQLState), clean(string(l.Text)), // a line is UTF-8 without NUL, unless somebody has changed it
 	}
 }
 
@@ -143,5 +147,10 @@ func column(s string) any {
 	if s == "" {
 		return nil
 	}
+	return clean(s)
+}
+
+// clean is s as UTF-8 without NUL, which no text of PostgreSQL's may hold.
+func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
 }

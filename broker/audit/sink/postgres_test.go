@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +98,51 @@ func TestPostgresSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, err := NewPostgres("", "t"); err == nil {
 		t.Error("no dsn_file: no error")
+	}
+}
+
+// No password of a DSN is in an error, whatever is wrong with it.
+func TestPostgresKeepsTheDSNSecret(t *testing.T) {
+	for _, text := range []string{
+		"postgres://auditor:top:sec/ret@db:port/x", "host=db port=zero password=sec'ret", "postgres://auditor:sec%zzret@db/x",
+		"host=127.0.0.1 port=1 user=auditor password=secret connect_timeout=1", "password = 'sec ret' sslmode=perhaps",
+		`host=db password=top\ secret port=x`, "postgres://u@db/x?password=secret&port=zz", "postgres://u@db/x?password=sec%zz",
+		"postgres://u:p@top@secret@db:x/y", "postgres://u:top secret@db/y", `host=db password='top\'secret' port=x`, "password=secret'",
+	} {
+		dsn := filepath.Join(t.TempDir(), "dsn")
+		if err := os.WriteFile(dsn, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pg, err := NewPostgres(dsn, "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = pg.Deliver(t.Context(), []Line{{}})
+		if err == nil || strings.Contains(err.Error(), "sec") || strings.Contains(err.Error(), "top") {
+			t.Errorf("%s: error %v, want one without the password", text, err)
+		}
+	}
+}
+
+// A line that somebody has damaged is not in the way of all that follow.
+func TestPostgresTakesADamagedLine(t *testing.T) {
+	server := pgserver.Start(t, pgserver.Options{})
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte(server.SuperuserDSN("postgres")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table := fmt.Sprintf("damaged_%d", time.Now().UnixNano())
+	defer func() { server.MustExec(t, "DROP TABLE "+table) }()
+	pg, err := NewPostgres(dsn, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pg.Close()
+	var lines []Line
+	for i, text := range []string{"{\"a\":\"\x00\xff\"}", "{}", "\x00"} {
+		lines = append(lines, Line{Stream: "s", Seq: int64(i + 1), Event: "st\x00\xff", Text: []byte(text)})
+	}
+	if err := pg.Deliver(t.Context(), lines); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -32,6 +32,9 @@ type Destination interface {
 	// Deliver returns nil when every line has arrived. Otherwise all of them are given again: it must
 	// not mind a line that it has.
 	Deliver(ctx context.Context, lines []Line) error
+	// Check returns an error when the connection has ended on which the last lines were delivered: a
+	// Destination without acknowledgements cannot know then what became of them.
+	Check() error
 	// Close ends the connection; the next Deliver makes a new one.
 	Close() error
 }
@@ -65,7 +68,8 @@ type Sink struct {
 	feed    *audit.Feed
 	batch   []Line
 	bytes   int
-	sent    []sent // delivered, not settled
+	sent    []sent    // delivered, not settled
+	saved   time.Time // when the cursor was, within a pass
 	failing bool
 
 	mu    sync.Mutex
@@ -158,13 +162,16 @@ func (s *Sink) Once(ctx context.Context) error {
 		return err
 	}
 	err = s.pass(ctx)
+	if err == nil {
+		err = s.dst.Check()
+	}
 	if cerr := s.dst.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		return err
 	}
-	return s.settle(time.Now().Add(s.cfg.Settle))
+	return s.save(time.Now().Add(s.cfg.Settle))
 }
 
 // copy delivers until something fails.
@@ -223,11 +230,26 @@ func (s *Sink) deliver(ctx context.Context) error {
 	s.delivered(len(s.batch))
 	s.sent = append(s.sent, sent{at: time.Now(), positions: s.feed.Positions()})
 	s.batch, s.bytes = s.batch[:0], 0
+	if now := time.Now(); now.Sub(s.saved) >= time.Second { // a long pass that fails late is not all in vain
+		s.saved = now
+		return s.settle(now)
+	}
 	return nil
 }
 
 // settle moves the cursor behind what has arrived by now.
 func (s *Sink) settle(now time.Time) error {
+	if len(s.sent) == 0 {
+		return nil
+	}
+	if err := s.dst.Check(); err != nil {
+		return err
+	}
+	return s.save(now)
+}
+
+// save is settle once the connection was looked at.
+func (s *Sink) save(now time.Time) error {
 	n := 0
 	for n < len(s.sent) && now.Sub(s.sent[n].at) >= s.cfg.Settle {
 		n++

@@ -60,12 +60,13 @@ func written(t *testing.T, dir string) []string {
 
 // memory is a destination that keeps what it got, and fails when told to.
 type memory struct {
-	mu    sync.Mutex
-	lines map[int64]string // by seq
-	order []int64
-	twice int
-	fail  func() error
-	gate  chan struct{} // when not nil, a delivery waits for it
+	mu     sync.Mutex
+	lines  map[int64]string // by seq
+	order  []int64
+	twice  int
+	fail   func() error
+	broken error         // of Check
+	gate   chan struct{} // when not nil, a delivery waits for it
 }
 
 func (m *memory) Deliver(ctx context.Context, lines []Line) error {
@@ -98,6 +99,12 @@ func (m *memory) Deliver(ctx context.Context, lines []Line) error {
 		m.order = append(m.order, l.Seq)
 	}
 	return nil
+}
+
+func (m *memory) Check() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.broken
 }
 
 func (*memory) Close() error { return nil }
@@ -276,4 +283,60 @@ func TestBrokenCursorIsAnError(t *testing.T) {
 	if err := s.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("Run: %v, want an error that says what to do", err)
 	}
+}
+
+// What a destination without acknowledgements took counts as arrived when its connection has lasted for the
+// time of settling, and not when nobody looked: it hung up, and nothing new made the sink find out.
+func TestHungUpBeforeItSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, dir := openLog(t, audit.Config{})
+		dst := &memory{}
+		stop := start(t, newSink(t, Config{Directory: dir, Log: l, Settle: 5 * time.Second}, dst))
+		if err := l.AppendDurable(context.Background(), statement(1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		set := func(err error) {
+			dst.mu.Lock()
+			defer dst.mu.Unlock()
+			dst.broken = err
+		}
+		set(errHungUp)
+		time.Sleep(10 * time.Second)
+		set(nil)
+		time.Sleep(time.Minute)
+		stop()
+		if dst.count() < 2 || dst.twice < 2 {
+			t.Errorf("%d lines arrived and %d were repeated, want 2 of each at least", dst.count(), dst.twice)
+		}
+	})
+}
+
+// A destination that fails every few batches gets a long backlog all the same: each pass goes on where the
+// last one came to.
+func TestLongPassIsNotInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, dir := openLog(t, audit.Config{})
+		for i := range 60 {
+			if err := l.AppendDurable(context.Background(), statement(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		calls := 0
+		dst := &memory{fail: func() error {
+			time.Sleep(time.Second)
+			if calls++; calls%6 == 0 {
+				return errors.New("refused")
+			}
+			return nil
+		}}
+		stop := start(t, newSink(t, Config{Directory: dir, Log: l, Lines: 1, Settle: 2 * time.Second}, dst))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		stop()
+		if n := dst.count(); n < 61 { // and its checkpoints
+			t.Errorf("%d lines arrived in an hour, want 61 at least", n)
+		}
+	})
 }

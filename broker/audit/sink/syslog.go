@@ -82,10 +82,8 @@ func (s *Syslog) Deliver(ctx context.Context, lines []Line) error {
 			return err
 		}
 	}
-	select {
-	case <-s.closed:
-		return errHungUp
-	default:
+	if err := s.Check(); err != nil {
+		return err
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := s.conn.SetWriteDeadline(deadline); err != nil {
@@ -101,6 +99,16 @@ func (s *Syslog) Deliver(ctx context.Context, lines []Line) error {
 	}
 	_, err := s.conn.Write(s.buf)
 	return err
+}
+
+// Check is Destination's.
+func (s *Syslog) Check() error {
+	select {
+	case <-s.closed:
+		return errHungUp
+	default:
+		return nil
+	}
 }
 
 // each sends a packet for each line; one that is too large goes without what made it so.
