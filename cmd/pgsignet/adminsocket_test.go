@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,7 +44,8 @@ func TestListenSocketReplacesDeadSocketsOnly(t *testing.T) {
 	if text, err := os.ReadFile(link); err != nil || string(text) != "kept" {
 		t.Errorf("the file is now %q, %v", text, err)
 	}
-	if _, err := net.Dial("unix", path); err == nil {
-		t.Error("a closed socket answers")
+	want := "no broker answers on " + path + ": connect: no such file or directory"
+	if _, err := dialConsole(t.Context(), consoleFlags{socket: path}); err == nil || err.Error() != want {
+		t.Errorf("the console's client says %v, want %q", err, want)
 	}
 }

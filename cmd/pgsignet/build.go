@@ -36,7 +36,7 @@ func openAudit(cfg *config.Config) (*audit.Log, error) {
 func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log) broker.Config {
 	c := broker.Config{
 		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
-		DrainTimeout: cfg.Shutdown.DrainTimeout, UpgradeTimeout: cfg.Shutdown.UpgradeTimeout, Version: version, LocksFile: cfg.Admin.LocksFile,
+		DrainTimeout: cfg.Shutdown.DrainTimeout, UpgradeTimeout: cfg.Shutdown.UpgradeTimeout, Version: readBuildInfo().Version, LocksFile: cfg.Admin.LocksFile,
 	}
 	shared := newHandshakes(handshakeShare())
 	for i := range cfg.Listeners {

@@ -90,11 +90,24 @@ func dialConsole(ctx context.Context, f consoleFlags) (*consoleConn, error) {
 	}
 	if c.conn, err = pgconn.ConnectConfig(ctx, cfg); err != nil {
 		if f.dsn == "" {
-			return nil, fmt.Errorf("no broker answers on %s: %w", f.socket, errors.Unwrap(err))
+			return nil, socketError(f.socket, err)
 		}
 		return nil, err
 	}
 	return c, nil
+}
+
+// socketError says what the socket answered, or why nobody did, without the address that pgconn thinks it
+// has dialled.
+func socketError(path string, err error) error {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return fmt.Errorf("%s: %w", path, refused)
+	}
+	cause := errors.Unwrap(err)
+	if dial, ok := errors.AsType[*net.OpError](err); ok {
+		cause = dial.Err
+	}
+	return fmt.Errorf("no broker answers on %s: %w", path, cause)
 }
 
 func (c *consoleConn) close() {

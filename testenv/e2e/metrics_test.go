@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,6 +111,10 @@ func TestMetrics(t *testing.T) {
 		if got[series] != want {
 			t.Errorf("%s is %q, want %s", series, got[series], want)
 		}
+	}
+	built := regexp.MustCompile(`^pgsignet_build_info\{goversion="go[^"]+",version="[^"]+"\}$`)
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(got)), built.MatchString) {
+		t.Error("no pgsignet_build_info with a version")
 	}
 	for _, series := range []string{
 		`pgsignet_upstream_certificate_not_after_timestamp_seconds{kind="certificate",position="0",upstream="pg"}`,
