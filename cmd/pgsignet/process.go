@@ -84,6 +84,10 @@ func (p *process) openRecord() (err error) {
 	if err != nil {
 		return err
 	}
+	// A reload with a failed test changes nothing. A start goes on: staying down would help nobody.
+	if err := failedTests(p.cfg, p.sources.current()); err != nil {
+		p.log.Error("tests of the configuration fail", zap.Error(err))
+	}
 	if p.trail, err = openAudit(p.cfg); err != nil {
 		return err
 	}

@@ -195,3 +195,25 @@ func TestSIGQUITWritesStacks(t *testing.T) {
 	})
 	sane(t, alice)
 }
+
+// TestStartSaysWhichTestsFail: a broker that was started with a failed test serves, and says so once. It is the
+// next reload that would not work.
+func TestStartSaysWhichTestsFail(t *testing.T) {
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people + `
+test "nobody is let in" {
+  cert     = { cn = ["alice"] }
+  user     = "alice"
+  database = "orders"
+  expect   = { allow = false }
+}
+`})
+	line := b.Find("tests of the configuration fail")
+	if line == nil {
+		t.Fatal("the log does not say that a test fails")
+	}
+	if text, _ := line["error"].(string); line["level"] != "error" || !strings.Contains(text, `test "nobody is let in" (`) {
+		t.Errorf("log: %v", line)
+	}
+	sane(t, b.Connect(t, w.Client("alice"), "alice", "orders"))
+}
