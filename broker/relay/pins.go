@@ -145,7 +145,6 @@ func (s *Session) hold(server *Server, e *sqllex.Effects, flags sqllex.Flags) *p
 	}
 	server.order++
 	server.pin(flags & (pinning | pinHuge))
-	server.reads(e)
 	server.announce(e)
 	server.tempPath = server.tempPath || e.Has(sqllex.TempPath)
 	made := e.Has(sqllex.Creates) && (server.tempPath || s.cfg.Profile.tempPath)
@@ -192,6 +191,7 @@ func (s *Session) affect(server *Server, e *sqllex.Effects, text func() string) 
 	if refusal := s.hold(server, e, flags); refusal != nil {
 		return nil, refusal
 	}
+	server.reads(e, text)
 	n.order = server.order
 	for _, u := range unpinned {
 		if e.Has(u.effect) {

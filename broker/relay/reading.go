@@ -30,17 +30,38 @@ func (s *Session) print() string {
 }
 
 // changesReading are the effects after which a text may be read otherwise than by the settings that the
-// session is known to have: until the transaction has ended well, what it has set is not (W46).
-const changesReading = sqllex.SetLone | sqllex.SetOther | sqllex.SetLocal | sqllex.Reset | sqllex.ResetAll |
-	sqllex.DiscardAll | sqllex.Dirty | sqllex.Opaque
+// session is known to have: until the transaction has ended well, what it has set is not (W46). What a
+// single SET and those of a transaction set is looked at.
+const (
+	changesReading = sqllex.SetOther | sqllex.Reset | sqllex.ResetAll | sqllex.DiscardAll | sqllex.Dirty | sqllex.Opaque
+	maySetReading  = sqllex.SetLone | sqllex.SetLocal
+)
 
 // reads notes that the settings may change by what is about to be sent: what is prepared from here on, up
 // to the next boundary, is read in a way of its own. Called with mu.
-func (s *Server) reads(e *sqllex.Effects) {
-	if e.Has(changesReading) && s.private == "" {
-		s.privates++
-		s.private = "\x00" + strconv.FormatUint(s.privates, 36) // no print of a session begins so
+func (s *Server) reads(e *sqllex.Effects, text func() string) {
+	if s.private != "" || !e.Has(changesReading) && !(e.Has(maySetReading) && setsReading(text())) {
+		return
 	}
+	s.privates++
+	s.private = "\x00" + strconv.FormatUint(s.privates, 36) // no print of a session begins so
+}
+
+// setsReading says whether a text may give a parameter that matters a value, or its default.
+func setsReading(text string) bool {
+	return mentions([]byte(text), "default") || sqllex.Assigns(text, readingDepends) != ""
+}
+
+// readingDepends says whether how a text is read may depend on a parameter. It does not on those of
+// applications and extensions, nor on those that transactions set most; PostgreSQL itself looks again at what
+// was prepared when search_path or the role is another.
+func readingDepends(name string) bool {
+	switch name {
+	case pathSetting, timeoutSetting, appSetting, "role", "lock_timeout", "idle_in_transaction_session_timeout",
+		"transaction_timeout", "work_mem", "maintenance_work_mem", "synchronous_commit", "client_min_messages":
+		return false
+	}
+	return !strings.Contains(name, ".")
 }
 
 // readsAgain ends that, at a boundary, unless settings are pinned. Called with mu.

@@ -169,7 +169,7 @@ func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
 		return errTooManyPins(pgwire.Fatal)
 	}
 	server.pin(pinHuge)
-	server.reads(&sqllex.Effects{Flags: sqllex.Opaque})
+	server.reads(&sqllex.Effects{Flags: sqllex.Opaque}, nil)
 	st := &statement{name: name}
 	if err := s.pass(server, msg); err != nil {
 		return err
@@ -419,6 +419,7 @@ func (s *Session) functionCall(server *Server, msg []byte) error {
 	if refusal := s.hold(server, &e, e.Flags); refusal != nil {
 		return s.refuseOnServer(server, pgwire.MsgFunctionCall, refusal)
 	}
+	server.reads(&e, nil) // Dirty, or nothing
 	server.interruptsBatch()
 	return s.pass(server, msg)
 }
@@ -487,7 +488,7 @@ func (s *Session) queryHuge(server *Server, msg []byte) error {
 		return errTooManyPins(pgwire.Fatal)
 	}
 	server.pin(pinHuge)
-	server.reads(&sqllex.Effects{Flags: sqllex.Opaque})
+	server.reads(&sqllex.Effects{Flags: sqllex.Opaque}, nil)
 	err := s.pass(server, msg)
 	s.ousted(server, nil)
 	return err

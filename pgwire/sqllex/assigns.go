@@ -5,6 +5,9 @@ var transactionDefaults = [...]string{
 	"default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable",
 }
 
+// AnyName is what Assigns takes for the name of a parameter that is no literal.
+const AnyName = "?"
+
 // Assigns returns the name, in lower case, of the first parameter that the text gives a value and for
 // which search says yes, or "": by SET, SET LOCAL, or set_config with its name as a literal. RESET is
 // no value. A text whose strings could be read in two ways is read in both.

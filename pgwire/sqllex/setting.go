@@ -196,6 +196,7 @@ func (c *classifier) setConfig() {
 			c.effects.Flags |= TempPath
 		}
 	} else {
+		c.assigned(AnyName)
 		c.effects.Flags |= TempPath
 		if !local {
 			c.acquire(Role) // it may be the role
