@@ -146,3 +146,52 @@ func TestPostgresTakesADamagedLine(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Whatever happens to the table or the connection, the sink waits, says so, and has every line in the table
+// once it is mended.
+func TestPostgresMends(t *testing.T) {
+	server := pgserver.Start(t, pgserver.Options{})
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte(server.SuperuserDSN("postgres")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table := fmt.Sprintf("mends_%d", time.Now().UnixNano())
+	pg, err := NewPostgres(dsn, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, dir := openLog(t, audit.Config{})
+	s := newSink(t, Config{Directory: dir, Log: l, Every: 10 * time.Millisecond, Retry: 50 * time.Millisecond}, pg)
+	stop := start(t, s)
+	defer server.MustExec(t, "DROP TABLE IF EXISTS "+table)
+	defer stop()
+	conn := server.SuperuserConn(t)
+	rows := func() (n int) {
+		conn.QueryRow(t.Context(), "SELECT count(DISTINCT line) FROM "+table+" WHERE event = 'statement'").Scan(&n)
+		return n
+	}
+	poll(t, func() bool { return s.Stats().Delivered > 0 })
+	want := 0
+	for _, harm := range []struct{ name, do, undo string }{
+		{"a column that must not be null", "ALTER TABLE %s ADD extra int, ADD CHECK (extra IS NOT NULL) NOT VALID", "ALTER TABLE %s DROP extra"},
+		{"a column is missing", "ALTER TABLE %s RENAME line TO text", "ALTER TABLE %s RENAME text TO line"},
+		{"no key", "ALTER TABLE %[1]s DROP CONSTRAINT %[1]s_pkey", "ALTER TABLE %s ADD PRIMARY KEY (stream, seq)"},
+		{"the table is elsewhere", "ALTER TABLE %[1]s RENAME TO elsewhere; CREATE VIEW %[1]s AS SELECT 1", "DROP VIEW %[1]s; ALTER TABLE elsewhere RENAME TO %[1]s"},
+	} {
+		server.MustExec(t, fmt.Sprintf(harm.do, table))
+		before := s.Stats().Failures
+		for range 3 {
+			if err := l.AppendDurable(t.Context(), statement(want)); err != nil {
+				t.Fatal(err)
+			}
+			want++
+		}
+		poll(t, func() bool { return s.Stats().Failures > before })
+		if err := s.Stats().Error; err == nil {
+			t.Errorf("%s: no error is shown", harm.name)
+		}
+		server.MustExec(t, fmt.Sprintf(harm.undo, table))
+		server.MustExec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgsignet audit'")
+		poll(t, func() bool { return rows() == want })
+	}
+}
