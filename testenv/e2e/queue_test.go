@@ -86,3 +86,29 @@ func TestW57AnAbortedCopyGivesItsServerBack(t *testing.T) {
 		})
 	}
 }
+
+// W57: the Sync that a COPY has eaten ends nothing. Until the client's next one its rows are in a
+// transaction that is open, and nobody else gets its server connection.
+func TestW57ABatchWhoseSyncWasEatenIsOpen(t *testing.T) {
+	w := Shared(t)
+	w.Exec(t, "orders", "drop table if exists eaten; create table eaten (n int); grant all on eaten to alice")
+	b := w.Start(t, Options{Rules: people, Pool: transactions(1, `wait_timeout = "1s"`)})
+	c := b.DialTLS(t, w.Client("alice"))
+	c.Send(Startup(3<<16, "user", "alice", "database", "orders"))
+	c.ReadUntil('Z')
+	waiter := b.Connect(t, w.Client("alice"), "alice", "orders")
+	c.Send(joined(Msg('P', "\x00copy eaten from stdin\x00\x00\x00"), Msg('B', "\x00\x00\x00\x00\x00\x00\x00\x00"), Msg('E', "\x00\x00\x00\x00\x00"), Msg('S', "")))
+	c.ReadUntil('G')
+	c.Send(joined(Msg('d', "7\n"), Msg('c', ""), Msg('H', "")))
+	c.ReadUntil('C')
+	if _, err := waiter.Exec(t.Context(), "select 1"); SQLState(err) != "53300" {
+		t.Errorf("another session inside the COPY's transaction: %v, want SQLSTATE 53300", err)
+	}
+	c.Send(Msg('S', ""))
+	if got := Types(c.ReadUntil('Z')); got != "ZI" {
+		t.Errorf("the Sync that counts: %s, want ZI", got)
+	}
+	if n := one[int](t, waiter, "select n from eaten"); n != 7 {
+		t.Errorf("read %d", n)
+	}
+}
