@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -26,6 +27,7 @@ func giveBackMemory(ctx context.Context) {
 		}
 		now := readHeap()
 		if now.wasteful(last, returned) {
+			runtime.GC() // one collection halves a stack once, and leaves what lies in a sync.Pool to the next
 			debug.FreeOSMemory()
 			now = readHeap()
 			returned = now
