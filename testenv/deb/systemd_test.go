@@ -23,12 +23,11 @@ cgroups=$(awk '$(NF-2) == "cgroup2" { print $5; exit }' /proc/self/mountinfo)
 [ -n "$cgroups" ] || { echo "no cgroup2 is mounted" >&2; exit 1; }
 own=$cgroups/pgsignet-test-$$
 mkdir "$own"
-trap 'find "$own" -depth -type d -exec rmdir {} \; 2>/dev/null' EXIT
+trap 'for try in 1 2 3 4 5 6 7 8 9; do find "$own" -depth -type d -exec rmdir {} \; 2>/dev/null; [ -d "$own" ] || break; sleep 0.2; done' EXIT
 (echo 0 > "$own/cgroup.procs"; exec unshare --mount --pid --fork --kill-child --cgroup --uts --ipc sh -c "$1" sh "$2" "$3") </dev/null &
 cat > "$2/until-closed"
 kill -9 $! 2>/dev/null
-wait $! || :
-sleep 0.2`
+wait $! || :`
 
 // bootMounts makes a root as mounts does, with what systemd wants of a container
 // (https://systemd.io/CONTAINER_INTERFACE), and becomes it. The kernel's settings stay as they are.
