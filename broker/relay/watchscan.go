@@ -28,7 +28,7 @@ func (w *watch) need(typ byte, b []byte, total int) int {
 		if w.detail == DetailFull {
 			return min(total, inspectLimit)
 		}
-		return min(total, headerSize+4)
+		return formatsEnd(b, headerSize+4, total)
 	}
 	return headerSize
 }
@@ -36,7 +36,11 @@ func (w *watch) need(typ byte, b []byte, total int) int {
 // bindHead is how many bytes of a Bind hold its names and its number of parameters, as far as those
 // that are there tell.
 func bindHead(b []byte, total int) int {
-	n := namesEnd(b, total)
+	return formatsEnd(b, namesEnd(b, total), total)
+}
+
+// formatsEnd is how many bytes of a message hold the list of formats at n and the number behind it.
+func formatsEnd(b []byte, n, total int) int {
 	if n+2 > min(len(b), total) {
 		return min(n+2, total)
 	}
