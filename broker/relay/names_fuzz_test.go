@@ -35,7 +35,6 @@ type sharedClient struct {
 	*Session
 	wire   *script // what it has read lies in read
 	unsent []byte
-	asked  []byte
 	direct *backend
 }
 
