@@ -272,16 +272,20 @@ func (s *Startup) check() error {
 	if s.User() == "" {
 		return protocolError(InvalidAuthorizationSpecification, "no PostgreSQL user name specified in startup packet")
 	}
-	return s.checkNames()
+	if e := RefusesNames(s.User(), s.Database()); e != nil {
+		return e
+	}
+	return nil
 }
 
-func (s *Startup) checkNames() error {
-	if len(s.User()) > MaxName {
+// RefusesNames is the error with which a start-up packet is refused because of its names; nil when it is not.
+func RefusesNames(user, database string) *Error {
+	if len(user) > MaxName {
 		e := protocolError(InvalidAuthorizationSpecification, "user name is longer than %d bytes", MaxName)
 		e.Slug = "role_name"
 		return e
 	}
-	if len(s.Database()) > MaxName {
+	if len(database) > MaxName {
 		return protocolError(InvalidAuthorizationSpecification, "database name is longer than %d bytes", MaxName)
 	}
 	return nil

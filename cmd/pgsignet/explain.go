@@ -122,7 +122,8 @@ type explanation struct {
 	file    string
 	verdict *verdict
 	request policy.Request
-	policy  policy.Explanation // zero when the certificate was refused
+	startup *pgwire.Error      // why the start-up packet is refused, before any rule; or nil
+	policy  policy.Explanation // zero when the certificate or the start-up packet was refused
 }
 
 // Grant is what the login may do, or nil.
@@ -133,6 +134,8 @@ func (e *explanation) refusal() refusal {
 	switch {
 	case e.verdict.Refusal != nil:
 		return e.verdict.Refusal
+	case e.startup != nil:
+		return e.startup
 	case e.policy.Denied != nil:
 		return e.policy.Denied
 	}
@@ -156,24 +159,14 @@ func explain(cfg *config.Config, file string, r policy.Request) (*explanation, e
 	if e.request.Database == "" {
 		e.request.Database = e.request.User
 	}
-	if err := startupRefuses(e.request); err != nil {
-		return nil, err
+	if e.request.User == "" {
+		return nil, &exitError{code: exitUsage, err: errors.New("the certificate has no common name to log in as: name the user with --user")}
+	}
+	if e.startup = pgwire.RefusesNames(e.request.User, e.request.Database); e.startup != nil {
+		return e, nil
 	}
 	e.policy = cfg.Policy().Explain(e.request)
 	return e, nil
-}
-
-// startupRefuses is why no start-up packet gets as far as the rules with these names; nil when one does.
-func startupRefuses(r policy.Request) error {
-	switch {
-	case r.User == "":
-		return &exitError{code: exitUsage, err: errors.New("the certificate has no common name to log in as: name the user with --user")}
-	case len(r.User) > pgwire.MaxName:
-		return &exitError{code: exitRefused, err: fmt.Errorf("refused before any rule: user name is longer than %d bytes", pgwire.MaxName)}
-	case len(r.Database) > pgwire.MaxName:
-		return &exitError{code: exitRefused, err: fmt.Errorf("refused before any rule: database name is longer than %d bytes", pgwire.MaxName)}
-	}
-	return nil
 }
 
 // upstream is where the sessions of the grant run; nil for the console.

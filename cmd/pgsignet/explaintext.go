@@ -21,6 +21,8 @@ func writeExplanation(w io.Writer, e *explanation) error {
 	writeVerification(p, e.verdict)
 	if e.verdict.Identity != nil {
 		writeIdentity(p, e.verdict.Identity)
+	}
+	if e.verdict.Identity != nil && e.startup == nil {
 		writeSteps(p, e.policy.Steps)
 	}
 	if g := e.Grant(); g != nil {
