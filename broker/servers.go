@@ -102,7 +102,13 @@ func (s *Server) dial(ctx context.Context, key pool.Key) (_ *relay.Server, err e
 		ID: s.serverIDs.Add(1), Conn: conn.Net, PID: conn.PID, Params: conn.Params, Addr: conn.Addr,
 		CertSerial: conn.CertSerial, CertNotAfter: conn.CertNotAfter, Connect: time.Since(began),
 		Generation: generation, PreparedStatements: up.Pool.Prepared, Ended: s.servers.Done,
-		Noticed: func(e relay.Event) { s.noticed(poolEvent{key, conn.Addr, e}) },
+		Noticed: func(e relay.Event) {
+			if e.Kind == relay.NotificationDropped { // nobody is concerned by it
+				s.metrics.NotificationDropped(key.Upstream)
+				return
+			}
+			s.noticed(poolEvent{key, conn.Addr, e})
+		},
 		Panicked: func(value any, stack []byte) {
 			s.log.Error("server connection panicked", zap.String("upstream", key.Upstream), zap.String("server_addr", conn.Addr),
 				zap.Uint32("server_pid", conn.PID), zap.Any("panic", value), zap.ByteString("stack", stack))

@@ -23,6 +23,7 @@ type Metrics struct {
 	acquire *prometheus.HistogramVec
 	connect *prometheus.HistogramVec
 	failed  *prometheus.CounterVec
+	dropped *prometheus.CounterVec
 	remains prometheus.Histogram
 	lax     *prometheus.CounterVec
 	shadow  *prometheus.CounterVec
@@ -47,6 +48,7 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 		cancels:  counter("cancel_requests_total", "Cancel requests, by what came of them.", "result"),
 		shut:     counter("connections_refused_total", "Connections closed before TLS, by listener and limit.", "listener", "reason"),
 		failed:   counter("upstream_connect_errors_total", "Server connections that could not be made, by upstream.", "upstream"),
+		dropped:  counter("notifications_dropped_total", "Notifications that a server sent for sessions that do not listen, by upstream.", "upstream"),
 		acquire:  histogram("pool_acquire_seconds", "Time until a session had a server connection, by upstream.", waits, "upstream"),
 		connect:  histogram("upstream_connect_seconds", "Time to dial and log in to a server, by upstream.", waits, "upstream"),
 		lax:      counter("logins_tolerated_total", "Logins that crl_policy or ocsp let in without a current answer, by listener and what a strict setting would say.", "listener", "reason"),
@@ -64,7 +66,7 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.acquire, m.connect, m.remains, m.lax, m.shadow,
+		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.dropped, m.acquire, m.connect, m.remains, m.lax, m.shadow,
 		&scrape{gauges: gauges},
 	)
 	return m
@@ -119,6 +121,9 @@ func (m *Metrics) Connected(upstream string, d time.Duration) {
 
 // ConnectFailed counts a server connection that could not be made.
 func (m *Metrics) ConnectFailed(upstream string) { m.failed.WithLabelValues(upstream).Inc() }
+
+// NotificationDropped counts a notification that no client listens for (W65).
+func (m *Metrics) NotificationDropped(upstream string) { m.dropped.WithLabelValues(upstream).Inc() }
 
 // bounded keeps a label to a set of words that cannot grow without end, whoever thinks of new ones.
 // The words are slugs of a closed set, so that the bound is never met but by a bug.

@@ -24,6 +24,8 @@ const (
 	BaseChanged
 	// SettingsRefused: the server has refused settings that it, or another of its pool, once took.
 	SettingsRefused
+	// NotificationDropped: a notification came for a session that does not listen (W65).
+	NotificationDropped
 	// Lost: the server has ended the connection, or it cannot be reached any more (W68).
 	Lost
 )

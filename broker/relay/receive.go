@@ -283,16 +283,17 @@ func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 	return v, nil
 }
 
-// notification passes NotificationResponse to a client that listens. An idle connection that gets
-// one still listens for somebody who left: it is not handed out again (W65, W66).
+// notification passes NotificationResponse to a client that listens; the others are counted. An idle
+// connection that gets one still listens for somebody who left: it is not handed out again (W65, W66).
 func (s *Server) notification() (forward bool, err error) {
-	switch {
-	case s.session == nil && s.phase == phaseIdle:
-		return false, fmt.Errorf("%w: notification on an idle connection", errUnexpected)
-	case s.session == nil:
-		return false, nil
+	if s.session != nil && (s.session.cfg.Mode == SessionMode || s.pins&sqllex.Listen != 0) {
+		return true, nil
 	}
-	return s.session.cfg.Mode == SessionMode || s.pins&sqllex.Listen != 0, nil
+	s.notice(Event{Kind: NotificationDropped})
+	if s.session == nil && s.phase == phaseIdle {
+		return false, fmt.Errorf("%w: notification on an idle connection", errUnexpected)
+	}
+	return false, nil
 }
 
 // cutParameter splits the body of a ParameterStatus. The strings do not alias the buffer.
