@@ -7,49 +7,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgsignet/pgsignet/broker/downstream"
+	"github.com/pgsignet/pgsignet/testenv/fakepg"
 )
-
-// script is the socket of a peer that says all it will ever say, in pieces, and then leaves.
-type script struct {
-	net.Conn
-	says []byte
-	cuts []byte // sizes of the pieces less one, over and over; none: as much as is asked for
-	at   int
-	read []byte
-}
-
-func (c *script) Read(p []byte) (int, error) {
-	if len(c.says) == 0 {
-		return 0, io.EOF
-	}
-	n := len(p)
-	if len(c.cuts) > 0 {
-		n = min(n, 1+int(c.cuts[c.at%len(c.cuts)]))
-		c.at++
-	}
-	n = copy(p[:n], c.says)
-	c.says = c.says[n:]
-	return n, nil
-}
-
-func (c *script) Write(b []byte) (int, error) {
-	c.read = append(c.read, b...)
-	return len(b), nil
-}
-
-func (*script) Close() error                     { return nil }
-func (*script) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-func (*script) SetDeadline(time.Time) error      { return nil }
-func (*script) SetReadDeadline(time.Time) error  { return nil }
-func (*script) SetWriteDeadline(time.Time) error { return nil }
 
 // admitted is what came of a start-up.
 type admitted struct {
@@ -59,7 +24,7 @@ type admitted struct {
 }
 
 func start(in, cuts []byte, admit func(net.Conn) (*downstream.Client, *downstream.Cancel, error)) (a admitted) {
-	c := &script{says: in, cuts: cuts}
+	c := &fakepg.Script{Says: in, Cuts: cuts}
 	client, cancel, err := admit(c)
 	if client != nil {
 		a.Who = fmt.Sprintf("%+v", client.Startup)
@@ -70,7 +35,7 @@ func start(in, cuts []byte, admit func(net.Conn) (*downstream.Client, *downstrea
 	if refused, ok := errors.AsType[*downstream.AdmitError](err); ok {
 		a.Reason = refused.Reason + " at " + refused.Stage
 	}
-	a.Answers, a.Left = string(c.read), len(c.says)
+	a.Answers, a.Left = string(c.Heard), len(c.Says)
 	return a
 }
 

@@ -4,47 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/testenv/fakepg"
 )
-
-// script is the socket of a peer that says what it is told to, in pieces, and then leaves. It keeps
-// what is written to it.
-type script struct {
-	net.Conn
-	says []byte
-	cuts []byte // sizes of the pieces less one, over and over; none: as much as is asked for
-	at   int
-	read []byte
-}
-
-func (c *script) Read(p []byte) (int, error) {
-	if len(c.says) == 0 {
-		return 0, io.EOF
-	}
-	n := len(p)
-	if len(c.cuts) > 0 {
-		n = min(n, 1+int(c.cuts[c.at%len(c.cuts)]))
-		c.at++
-	}
-	n = copy(p[:n], c.says)
-	c.says = c.says[n:]
-	return n, nil
-}
-
-func (c *script) Write(b []byte) (int, error) {
-	c.read = append(c.read, b...)
-	return len(b), nil
-}
-
-func (*script) Close() error                     { return nil }
-func (*script) SetReadDeadline(time.Time) error  { return nil }
-func (*script) SetWriteDeadline(time.Time) error { return nil }
 
 // teller keeps what an Observer is told, without the times.
 type teller struct{ told []string }
@@ -76,7 +42,7 @@ type played struct {
 
 // playScripts relays a client's and then a server's bytes in session mode, without goroutines. room is the
 // size of the buffer that the server's are read into.
-func playScripts(t *testing.T, client, server *script, room int, detail Detail) played {
+func playScripts(t *testing.T, client, server *fakepg.Script, room int, detail Detail) played {
 	watcher := &teller{}
 	backend := &Server{ServerConfig: ServerConfig{Conn: server, Panicked: func(value any, stack []byte) {
 		t.Fatalf("panic: %v\n%s", value, stack)
@@ -96,10 +62,10 @@ func playScripts(t *testing.T, client, server *script, room int, detail Detail) 
 			p.ClientEnd = err.Error()
 		}
 	}
-	p.ToServer = append(p.ToServer, server.read...)
+	p.ToServer = append(p.ToServer, server.Heard...)
 	backend.read()
 	s.watch.over(&End{})
-	p.ToClient, p.ServerEnd, p.Params, p.Told = client.read, backend.lost.Error(), backend.params.list(), watcher.told
+	p.ToClient, p.ServerEnd, p.Params, p.Told = client.Heard, backend.lost.Error(), backend.params.list(), watcher.told
 	l := &backend.ledger
 	p.Ledger = fmt.Sprint(l.seq, l.mine, string(l.tx), l.open, l.skip, l.copy, l.ends, l.sealed, l.maybe, l.doubt, l.loose, l.owed, l.syncAt, l.cut)
 	p.Counts = fmt.Sprint(s.statements.Load(), s.errors.Load(), s.rows.Load(), s.out.sent.Load())
@@ -161,9 +127,9 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, asks, answers, pieces []byte, room byte) {
 		size := 64 + int(room)
 		for _, detail := range []Detail{DetailNone, DetailStatements, DetailFull} {
-			client, server := &script{says: asks}, &script{says: answers}
+			client, server := &fakepg.Script{Says: asks}, &fakepg.Script{Says: answers}
 			whole := playScripts(t, client, server, size, detail)
-			got := playScripts(t, &script{says: asks, cuts: pieces}, &script{says: answers, cuts: pieces}, size, detail)
+			got := playScripts(t, &fakepg.Script{Says: asks, Cuts: pieces}, &fakepg.Script{Says: answers, Cuts: pieces}, size, detail)
 			if diff := cmp.Diff(whole, got); diff != "" {
 				t.Fatalf("detail %d: in pieces of %v (+) it is another thing than whole (-):\n%s", detail, pieces, diff)
 			}

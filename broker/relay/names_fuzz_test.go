@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/testenv/fakepg"
 )
 
 // shared is a few server connections that two clients share in transaction mode; each client has a
@@ -26,14 +27,14 @@ type shared struct {
 
 type sharedServer struct {
 	*Server
-	wire  *script // what the broker writes lies in read
+	wire  *fakepg.Script // what the broker writes lies in Heard
 	model *backend
 	pools *pool.Pools[*Server] // of this connection alone
 }
 
 type sharedClient struct {
 	*Session
-	wire   *script // what it has read lies in read
+	wire   *fakepg.Script // what it has read lies in Heard
 	unsent []byte
 	direct *backend
 }
@@ -42,7 +43,7 @@ func newShared(t *testing.T, steps []byte) *shared {
 	w := &shared{t: t, steps: steps}
 	limit := int(w.next()) % 4
 	for i := range 3 {
-		s := &sharedServer{wire: &script{}, model: newBackend()}
+		s := &sharedServer{wire: &fakepg.Script{}, model: newBackend()}
 		s.Server = &Server{ServerConfig: ServerConfig{ID: uint64(i), Conn: s.wire, PreparedStatements: limit}, buf: make([]byte, serverBuffer)}
 		s.ledger.tx, s.prepared.limit = 'I', limit
 		var err error
@@ -54,7 +55,7 @@ func newShared(t *testing.T, steps []byte) *shared {
 	}
 	statements := NewStatements()
 	for range 2 {
-		c := &sharedClient{wire: &script{}, direct: newBackend()}
+		c := &sharedClient{wire: &fakepg.Script{}, direct: newBackend()}
 		lease, err := w.acquire(context.Background())
 		if err != nil {
 			t.Fatal(err)
@@ -101,8 +102,8 @@ func (w *shared) acquire(ctx context.Context) (Lease, error) {
 
 // serve lets a server take n messages and the broker read the answers.
 func (w *shared) serve(s *sharedServer, n int) {
-	for ; n > 0 && len(s.wire.read) > 0; n-- {
-		s.wire.read = s.model.takeFirst(s.wire.read)
+	for ; n > 0 && len(s.wire.Heard) > 0; n-- {
+		s.wire.Heard = s.model.takeFirst(s.wire.Heard)
 	}
 	for len(s.model.out) > 0 {
 		piece := copy(s.buf[s.held:], s.model.out)
@@ -115,7 +116,7 @@ func (w *shared) serve(s *sharedServer, n int) {
 
 // answer lets a server answer all that it can.
 func (w *shared) answer(s *sharedServer) {
-	for len(s.wire.read)+len(s.model.out) > 0 {
+	for len(s.wire.Heard)+len(s.model.out) > 0 {
 		w.serve(s, 1000)
 	}
 }
@@ -175,10 +176,10 @@ func (w *shared) settle() {
 		w.answer(s)
 	}
 	for _, c := range w.clients {
-		if diff := cmp.Diff(messagesIn(c.direct.out), messagesIn(c.wire.read)); diff != "" {
+		if diff := cmp.Diff(messagesIn(c.direct.out), messagesIn(c.wire.Heard)); diff != "" {
 			w.t.Fatalf("%s\nclient %d reads what PostgreSQL says (-), or other things (+):\n%s", &w.trace, w.number(c), diff)
 		}
-		c.direct.out, c.wire.read = nil, nil
+		c.direct.out, c.wire.Heard = nil, nil
 	}
 }
 
@@ -323,11 +324,11 @@ func TestErrorLargerThanTheBuffer(t *testing.T) {
 	c.unsent = request
 	w.flush(c)
 	s := w.servers[c.server.ID]
-	s.wire.read, s.buf = nil, make([]byte, 256)
+	s.wire.Heard, s.buf = nil, make([]byte, 256)
 	s.model.out = flow(message('1', ""), message('E', "SERROR\x00VERROR\x00C22P02\x00Minvalid input: \""+strings.Repeat("x", 1000)+"\"\x00\x00"), message('Z', "I"))
 	want := messagesIn(s.model.out)
 	w.serve(s, 0)
-	if diff := cmp.Diff(want, messagesIn(c.wire.read)); diff != "" {
+	if diff := cmp.Diff(want, messagesIn(c.wire.Heard)); diff != "" {
 		t.Error(diff)
 	}
 	if c.heldServer() != nil {
