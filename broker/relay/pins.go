@@ -198,11 +198,10 @@ func (s *Session) affect(server *Server, e *sqllex.Effects, text func() string) 
 			n.unpins |= u.pins
 		}
 	}
-	if e.Has(sqllex.Deallocate) {
-		server.prepared.spoilAll() // of which one is not known: it may be another's
+	if e.Has(sqllex.Unprepares) {
+		server.prepared.spoilAll() // which ones is not known: they may be others'
 	}
 	if e.Has(sqllex.DeallocateAll | sqllex.DiscardAll) {
-		server.prepared.spoilAll()
 		n.action, n.saved = allGone, s.names
 		n.cleans = e.Has(sqllex.DiscardAll)
 		s.names = make(map[string]named)

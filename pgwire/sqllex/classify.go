@@ -60,6 +60,7 @@ type classifier struct {
 	acquired Flags
 
 	atomic bool // the text may hold the body of a function, BEGIN ATOMIC … END
+	backTo bool // ROLLBACK TO a savepoint was seen
 
 	search func(name string) bool // of Assigns; nil for Classify
 	found  string
@@ -86,7 +87,7 @@ func (c *classifier) finish() {
 		c.acquire(Opaque)
 	}
 	if e.Statements > 1 {
-		if e.Has(Rollback) || c.atomic {
+		if e.Has(Rollback) || c.backTo || c.atomic {
 			e.Flags &^= releases // which it may have undone, or which are the body of a function
 		}
 		if e.Has(SetLone | Reset) {

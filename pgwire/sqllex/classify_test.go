@@ -26,11 +26,12 @@ const (
 	opaque    = sqllex.Opaque
 	reset     = sqllex.Reset
 	resetAll  = sqllex.ResetAll
-	discard   = sqllex.DiscardAll
+	discard   = sqllex.DiscardAll | sqllex.Unprepares
 	unlisten  = sqllex.UnlistenAll
 	unlock    = sqllex.UnlockAll
 	closeAll  = sqllex.CloseAll
-	dealloc   = sqllex.Deallocate
+	dealloc   = sqllex.Deallocate | sqllex.Unprepares
+	deallocs  = sqllex.DeallocateAll | sqllex.Unprepares
 	begin     = sqllex.Begin
 	commit    = sqllex.Commit
 	rollback  = sqllex.Rollback
@@ -177,11 +178,16 @@ var classifyTests = []struct {
 	{"deallocate p", dealloc, "p"},
 	{`deallocate prepare "P""q"`, dealloc, `P"q`},
 	{"deallocate prepare", dealloc, "prepare"},
-	{"deallocate all", sqllex.DeallocateAll, ""},
-	{"deallocate prepare all", sqllex.DeallocateAll, ""},
+	{"deallocate all", deallocs, ""},
+	{"deallocate prepare all", deallocs, ""},
 	{`deallocate "all"`, dealloc, "all"},
-	{"prepare p as select 1; deallocate all", prepare | sqllex.DeallocateAll, ""},
-	{"deallocate all; prepare p as select 1", prepare, ""},
+	{"prepare p as select 1; deallocate all", prepare | deallocs, ""},
+	{"deallocate all; prepare p as select 1", prepare | sqllex.Unprepares, ""},
+	{"begin; deallocate all; rollback", begin | rollback | sqllex.Unprepares, ""},
+	{`select 'a\'; deallocate all; --'`, sqllex.Unprepares, ""},
+	{"deallocate all; select atomic", sqllex.Unprepares, ""},
+	{"begin; savepoint a; reset all; discard temp; unlisten *; close all; rollback to a; commit", begin | commit | readWrite, ""},
+	{"begin; savepoint a; unlisten *; rollback transaction to savepoint a; commit", begin | commit, ""},
 
 	// LISTEN.
 	{"listen x", listen, ""},

@@ -97,6 +97,9 @@ const (
 	TempPath
 	// Creates: CREATE, or INTO of a SELECT.
 	Creates
+	// Unprepares: DEALLOCATE or DISCARD ALL is somewhere in the text. Prepared statements may be gone,
+	// whatever became of the text or its transaction: what is prepared is not of it.
+	Unprepares
 )
 
 // Acquires are the flags that leave something on the server connection.
@@ -148,7 +151,7 @@ var flagNames = []struct {
 	{SetLocal, "set_local"}, {SetTransaction, "set_transaction"}, {Begin, "begin"}, {Commit, "commit"},
 	{Rollback, "rollback"}, {PrepareTransaction, "prepare_transaction"}, {ReadWrite, "read_write"},
 	{RoleDefaults, "role_defaults"}, {DropDatabase, "drop_database"}, {Password, "password"}, {Seed, "seed"},
-	{TempPath, "temp_path"}, {Creates, "creates"},
+	{TempPath, "temp_path"}, {Creates, "creates"}, {Unprepares, "unprepares"},
 }
 
 // String lists the flags by their slugs, joined by commas: the reason that a pin shows (W55).

@@ -49,7 +49,7 @@ func (c *classifier) discard() {
 	c.step()
 	switch c.word {
 	case wAll:
-		c.effects.Flags |= DiscardAll
+		c.effects.Flags |= DiscardAll | Unprepares
 	case wTemp:
 		c.effects.Flags |= DiscardTemp
 	case wPlans:
@@ -80,6 +80,7 @@ func (c *classifier) prepare() {
 
 // deallocate is DEALLOCATE [PREPARE] name or ALL; a statement may be named prepare.
 func (c *classifier) deallocate() {
+	c.effects.Flags |= Unprepares
 	c.step()
 	name := c.token
 	if c.word == wPrepare {
@@ -113,7 +114,9 @@ func (c *classifier) transaction() {
 		c.step()
 	}
 	switch {
-	case c.word == wPrepared, c.word == wTo: // another session's transaction, a savepoint
+	case c.word == wPrepared: // another session's transaction
+	case c.word == wTo:
+		c.backTo = true
 	case c.first == wCommit, c.first == wEnd:
 		c.effects.Flags |= Commit
 	default:

@@ -18,6 +18,8 @@ func TestA113Spelled(t *testing.T) {
 	const left = `select concat_ws(' ',
 		(select 'temp' from pg_class where relname = 'leak' and relpersistence = 't' and pg_table_is_visible(oid)),
 		(select 'lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
+		(select 'listen' from pg_listening_channels()),
+		(select 'cursor' from pg_cursors where is_holdable),
 		(select 'setting' where current_setting('app.leak', true) <> '' or current_setting('app.É', true) <> ''))`
 	type query struct {
 		sql  string
@@ -46,6 +48,11 @@ func TestA113Spelled(t *testing.T) {
 		{"UESCAPE in two parts", nil, simple("select U&\"pg_advisory!005flock\" uescape '!'\n''(7)")},
 		{"UESCAPE in E''", nil, simple(`select U&"pg_advisory!005flock" uescape E'\x21' (7)`)},
 		{"a letter that is folded elsewhere", nil, simple("set U&\"app.!00c9\" uescape '!' = 'x'")},
+		{"a RESET ALL that a savepoint takes back", nil, simple("begin", "set app.leak = 'x'", "commit", "begin; savepoint a; reset all; rollback to a; commit")},
+		{"a DISCARD TEMP that a savepoint takes back", nil, simple("create temp table leak (x int)", "begin; savepoint a; discard temp; rollback to savepoint a; commit")},
+		{"an UNLISTEN that a savepoint takes back", nil, simple("listen leak", "begin; savepoint a; unlisten *; rollback work to a; commit")},
+		{"the same in steps", nil, simple("listen leak", "begin", "savepoint a", "unlisten *", "rollback to a", "commit")},
+		{"a CLOSE ALL in a block", nil, simple("declare leak cursor with hold for select 1", "begin; savepoint a; close all; rollback to a; commit")},
 		{"the same at the start", map[string]string{"app.É": "x"}, simple("select 1")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,5 +82,32 @@ func TestA113Spelled(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestW39StatementsThatAnotherHasDeallocated: what one client says of DEALLOCATE, in whatever words and whatever
+// becomes of them, fails nobody else's prepared statements on the connection that they share.
+func TestW39StatementsThatAnotherHasDeallocated(t *testing.T) {
+	t.Parallel()
+	w := Shared(t)
+	ctx := context.Background()
+	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
+	one, other := b.Connect(t, w.Client("alice"), "alice", "orders"), b.Connect(t, w.Client("alice"), "alice", "orders")
+	if _, err := other.Prepare(ctx, "p", "select 42"); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"deallocate all", "begin; deallocate all; rollback", "begin; savepoint a; deallocate all; rollback to a; commit",
+		`select 'a\'; deallocate all; --'`, "deallocate all; select 1 as atomic",
+	} {
+		if _, err := other.Exec(ctx, "p"); err != nil {
+			t.Fatalf("before %q: %v", text, err)
+		}
+		if _, err := one.Exec(ctx, text, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if _, err := other.Exec(ctx, "p"); err != nil {
+			t.Errorf("another's prepared statement behind %q: %v", text, err)
+		}
 	}
 }
