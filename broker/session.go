@@ -280,13 +280,16 @@ func (s *session) firstLease() (relay.Lease, error) {
 }
 
 // acquireProven is acquire for a session's first server connection, which serves a role that may still
-// log in (W95).
+// log in (W95). A wait that has failed proves nothing: the next connection is the first again.
 func (s *session) acquireProven(ctx context.Context) (relay.Lease, error) {
 	for {
 		lease, err := s.acquire(ctx)
-		if err != nil || s.checkLogin(lease) {
-			s.unproven = false
+		if err != nil {
 			return lease, err
+		}
+		if s.checkLogin(lease) {
+			s.unproven = false
+			return lease, nil
 		}
 		lease.Destroy()
 	}

@@ -133,7 +133,7 @@ func TestKnownLoginIsForgotten(t *testing.T) {
 }
 
 // W95: a session that was let in while every server connection was in use is asked for when it gets
-// its first.
+// its first, also when it has given up waiting for one before.
 func TestW95KnownLoginIsProvenLater(t *testing.T) {
 	w := Shared(t)
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1, `login_check = "0s"`)})
@@ -146,6 +146,23 @@ func TestW95KnownLoginIsProvenLater(t *testing.T) {
 	w.Exec(t, "postgres", "alter role limited nologin")
 	defer w.Exec(t, "postgres", "alter role limited login")
 	late := b.Connect(t, limited, "limited", "orders")
+	done := make(chan error, 1)
+	go func() {
+		_, err := late.Exec(ctx, "select 1")
+		done <- err
+	}()
+	Poll(t, "a wait that a cancel request ends", func() bool {
+		_ = late.PgConn().CancelRequest(ctx)
+		select {
+		case err := <-done:
+			if SQLState(err) != "57014" {
+				t.Fatalf("cancelled in the queue: %v, want SQLSTATE 57014", err)
+			}
+			return true
+		default:
+			return false
+		}
+	})
 	if err := tx.Rollback(ctx); err != nil {
 		t.Fatal(err)
 	}
