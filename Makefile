@@ -55,7 +55,7 @@ drivers: ## Install the PostgreSQL drivers that the tests run through the broker
 suites: testenv ## Run the suites of PostgreSQL and pgx through the broker (built once, cached; up to 45 min)
 	$(GO) test -timeout 45m -tags suites -count 1 -v ./testenv/suites
 
-bench: build testenv ## Compare with PgBouncer, side by side; BENCH=row,… BENCH_SECONDS= BENCH_ROUNDS= PGBOUNCER= choose, BENCH_PAGE=docs/performance.md keeps
+bench: build testenv ## Compare with PgBouncer, side by side, and show how both grow (BENCH=scale); BENCH=row,… BENCH_SECONDS= BENCH_ROUNDS= PGBOUNCER= choose, BENCH_PAGE=docs/performance.md keeps
 	$(GO) run ./testenv/bench -page "$(BENCH_PAGE)"
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck

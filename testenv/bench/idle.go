@@ -2,142 +2,103 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
-	"os"
-	"sync"
+	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/sync/errgroup"
 )
 
 // storm measures the seconds that n logins take, each with one query, 64 at a time; the clients stay
 // until the last has come.
 func storm(n int) work {
-	return func(w *world, p *proxy) (sample, error) {
-		began := time.Now()
-		clients, err := w.connect(p, n)
-		took := time.Since(began)
-		closeAll(clients)
+	return func(_ context.Context, w *world, p *proxy) (sample, error) {
+		c, err := w.newCrowd(p, 2)
+		if err != nil {
+			return sample{}, err
+		}
+		defer c.leave()
+		took, err := c.add(n, "bench")
 		return sample{value: took.Seconds()}, err
 	}
 }
 
+// rest is how long a proxy has before its memory is read: buffers go back, the collector runs.
+const rest = 5 * time.Second
+
 // idleMemory measures the proxy's memory per idle client, in KB.
 func idleMemory(n int) work {
-	return func(w *world, p *proxy) (sample, error) {
+	return func(_ context.Context, w *world, p *proxy) (sample, error) {
 		before, err := p.memory()
 		if err != nil {
 			return sample{}, err
 		}
-		var clients []*pgconn.PgConn
-		defer func() { closeAll(clients) }()
-		points := []point{{0, before}}
-		for range growthSteps {
-			more, err := w.connect(p, n/growthSteps)
-			clients = append(clients, more...)
-			if err != nil {
-				return sample{}, err
-			}
-			time.Sleep(rest) // a figure at rest: buffers go back, the collector runs
-			kb, err := p.memory()
-			if err != nil {
-				return sample{}, err
-			}
-			points = append(points, point{len(clients), kb})
+		c, err := w.newCrowd(p, 2)
+		if err != nil {
+			return sample{}, err
 		}
-		w.growth[p.name] = points
-		after := points[len(points)-1]
-		return sample{value: float64(after.KB-before) / float64(after.Clients)}, nil
+		defer c.leave()
+		if _, err := c.add(n, "bench"); err != nil {
+			return sample{}, err
+		}
+		time.Sleep(rest)
+		after, err := p.memory()
+		return sample{value: float64(after-before) / float64(n)}, err
 	}
 }
-
-// growthSteps is in how many steps the idle clients come, and rest how long a proxy has after each.
-const (
-	growthSteps = 5
-	rest        = 5 * time.Second
-)
 
 // besideIdle measures what share of its throughput a proxy keeps for 16 active clients when n idle
-// ones are there.
+// ones are there. Two of that proxy run at once, one with the idle clients and one without, and the
+// active clients of either work by turns: what the machine does meanwhile, it does to both.
 func besideIdle(n int) work {
-	return func(w *world, p *proxy) (sample, error) {
-		active := pgbench("-S", "-M", "simple", "-c", "16", "-j", "2")
-		alone, err := active(w, p)
+	return func(ctx context.Context, w *world, p *proxy) (sample, error) {
+		alone, err := w.start(ctx, p.name, p.kind)
 		if err != nil {
 			return sample{}, err
 		}
-		clients, err := w.connect(p, n)
-		defer closeAll(clients)
+		defer alone.stop()
+		idle, err := w.newCrowd(p, 2)
 		if err != nil {
 			return sample{}, err
 		}
-		beside, err := active(w, p)
-		return sample{value: beside.value / alone.value}, err
-	}
-}
-
-// connect logs n clients in, each with one query.
-func (w *world) connect(p *proxy, n int) ([]*pgconn.PgConn, error) {
-	cfg, err := w.clientConfig(p)
-	if err != nil {
-		return nil, err
-	}
-	var mu sync.Mutex
-	var clients []*pgconn.PgConn
-	g, ctx := errgroup.WithContext(context.Background())
-	g.SetLimit(64)
-	for range n {
-		g.Go(func() error {
-			c, err := pgconn.ConnectConfig(ctx, cfg)
-			if err != nil {
-				return err
+		defer idle.leave()
+		if _, err := idle.add(n, "bench"); err != nil {
+			return sample{}, err
+		}
+		var active [2]*crowd
+		for i, p := range []*proxy{alone, p} {
+			if active[i], err = w.newCrowd(p, 1); err != nil {
+				return sample{}, err
 			}
-			mu.Lock()
-			clients = append(clients, c)
-			mu.Unlock()
-			_, err = c.Exec(ctx, "select 1").ReadAll()
-			return err
-		})
+			defer active[i].leave()
+			if _, err := active[i].add(16, "bench"); err != nil {
+				return sample{}, err
+			}
+		}
+		time.Sleep(rest) // what the logins have left behind is collected
+		ratio, err := besideRounds(active[0], active[1], time.Duration(w.settings.seconds)*time.Second/2)
+		return sample{value: ratio}, err
 	}
-	return clients, g.Wait()
 }
 
-func (w *world) clientConfig(p *proxy) (*pgconn.Config, error) {
-	cert, err := tls.LoadX509KeyPair(w.file("bench.crt"), w.file("bench.key"))
-	if err != nil {
-		return nil, err
-	}
-	ca, err := os.ReadFile(w.file("servers-ca.crt"))
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(ca) {
-		return nil, errors.New("no CA certificate")
-	}
-	cfg, err := pgconn.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=bench dbname=bench sslmode=require", p.port))
-	if err != nil {
-		return nil, err
-	}
-	cfg.Fallbacks = nil
-	cfg.TLSConfig = &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}
-	return cfg, nil
-}
+// turns is how often the two of besideIdle work, each for half of BENCH_SECONDS.
+const turns = 9
 
-// closeAll closes the clients, many at a time.
-func closeAll(clients []*pgconn.PgConn) {
-	var g errgroup.Group
-	g.SetLimit(64)
-	for _, c := range clients {
-		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			defer cancel()
-			return c.Close(ctx)
-		})
+// besideRounds is the median of beside's throughput divided by alone's, over pairs of turns.
+func besideRounds(alone, beside *crowd, long time.Duration) (float64, error) {
+	var ratios []float64
+	for i := range turns {
+		pair := []*crowd{alone, beside}
+		if i%2 == 1 {
+			slices.Reverse(pair)
+		}
+		queries := make(map[*crowd]float64)
+		for _, c := range pair {
+			a, err := c.work(16, long)
+			if err != nil {
+				return 0, err
+			}
+			queries[c] = float64(a.Queries) / a.Took.Seconds()
+		}
+		ratios = append(ratios, queries[beside]/queries[alone])
 	}
-	g.Wait()
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2], nil
 }

@@ -20,6 +20,10 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == driveCommand {
+		beDriver(os.Args[2], os.Args[3])
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ok, err := run(ctx)
@@ -28,6 +32,19 @@ func main() {
 		os.Exit(1)
 	}
 	if !ok {
+		os.Exit(1)
+	}
+}
+
+// beDriver holds clients for another process of the bench. A signal is for that one to act upon.
+func beDriver(dir, port string) {
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	err := raiseDescriptors()
+	if err == nil {
+		err = drive(dir, port, os.Stdin, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: driver:", err)
 		os.Exit(1)
 	}
 }
@@ -65,6 +82,12 @@ func readSettings() (settings, error) {
 	return s, nil
 }
 
+// chosen says whether to run what has that name. "scale" is all names that begin with it.
+func (s *settings) chosen(name string) bool {
+	return len(s.rows) == 0 || slices.Contains(s.rows, name) ||
+		strings.HasPrefix(name, "scale") && slices.Contains(s.rows, "scale")
+}
+
 func run(ctx context.Context) (ok bool, err error) {
 	s, err := readSettings()
 	if err != nil {
@@ -83,21 +106,32 @@ func run(ctx context.Context) (ok bool, err error) {
 		}
 	}()
 	report := &report{Date: time.Now().UTC(), Go: runtime.Version(), Cores: runtime.NumCPU(), Versions: w.versions,
-		Machine: machine(), Seconds: s.seconds, Rounds: s.rounds, Growth: w.growth}
+		Machine: machine(), Seconds: s.seconds, Rounds: s.rounds}
 	ok = true
 	fmt.Printf("%s; %d cores; %d s a run, %d rounds, medians\n\n", strings.Join(w.versions, "; "), report.Cores, s.seconds, s.rounds)
-	fmt.Println(header)
 	for _, r := range rows {
-		if len(s.rows) > 0 && !slices.Contains(s.rows, r.name) {
+		if ctx.Err() != nil || !s.chosen(r.name) {
 			continue
 		}
-		result, err := w.measure(ctx, r)
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", r.name, err)
+		if len(report.Rows) == 0 {
+			fmt.Println(header)
 		}
+		result := w.measure(ctx, r)
 		report.Rows = append(report.Rows, result)
 		fmt.Println(result.line())
 		ok = ok && result.Pass
+	}
+	for _, g := range growths() {
+		if ctx.Err() != nil || !s.chosen(g.name) {
+			continue
+		}
+		w.grow(ctx, g)
+		report.Growth = append(report.Growth, g)
+		fmt.Println("\n" + g.table())
+		ok = ok && len(g.Errors) == 0
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
 	}
 	if s.page != "" {
 		if err := report.writePage(s.page); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,28 +14,54 @@ import (
 	"time"
 )
 
-// measure runs a row's work on both proxies in turn and compares the medians.
-func (w *world) measure(ctx context.Context, r row) (*result, error) {
-	kind := r.broker
+// proxies are the two that are compared.
+var proxies = [2]string{"PgBouncer", "pgsignet"}
+
+// measure runs a row's work on both proxies in turn and compares the medians. A proxy that fails is
+// not tried again in that row: the result says how, and what the other one came to.
+func (w *world) measure(ctx context.Context, r row) *result {
+	rounds := r.rounds
+	if rounds == 0 {
+		rounds = w.settings.rounds
+	}
+	var samples [2][]sample
+	var failed [2]error
+	for range rounds {
+		for i, name := range proxies {
+			if failed[i] != nil {
+				continue
+			}
+			var s sample
+			failed[i] = w.with(ctx, name, r.broker, func(p *proxy) (err error) {
+				s, err = r.work(ctx, w, p)
+				return err
+			})
+			if failed[i] == nil {
+				samples[i] = append(samples[i], s)
+			}
+		}
+	}
+	res := compare(r, samples[0], samples[1])
+	if err := errors.Join(failed[:]...); err != nil {
+		res.Pass, res.Error = false, err.Error()
+	}
+	return res
+}
+
+// with runs one of the proxies, in one of its configurations, for what do does to it.
+func (w *world) with(ctx context.Context, name, kind string, do func(*proxy) error) error {
 	if kind == "" {
 		kind = "plain"
 	}
-	var samples [2][]sample
-	for range w.settings.rounds {
-		for i, start := range []func(context.Context, string) (*proxy, error){w.startPgBouncer, w.startBroker} {
-			p, err := start(ctx, kind)
-			if err != nil {
-				return nil, err
-			}
-			s, err := r.work(w, p)
-			p.stop()
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", p.name, err)
-			}
-			samples[i] = append(samples[i], s)
-		}
+	p, err := w.start(ctx, name, kind)
+	if err != nil {
+		return err
 	}
-	return compare(r, samples[0], samples[1]), nil
+	defer p.stop()
+	if err := do(p); err != nil {
+		return fmt.Errorf("%s: %w; its log ends in %q", name, err, p.lastWords())
+	}
+	return nil
 }
 
 func compare(r row, theirs, ours []sample) *result {
@@ -45,7 +72,9 @@ func compare(r row, theirs, ours []sample) *result {
 	}
 	cpu := func(s sample) float64 { return float64(s.cpu.Nanoseconds()) / 1000 }
 	res.PgBouncerCPU, res.PgsignetCPU = median(theirs, cpu), median(ours, cpu)
-	res.Ratio = res.Pgsignet / res.PgBouncer
+	if res.PgBouncer > 0 {
+		res.Ratio = res.Pgsignet / res.PgBouncer
+	}
 	res.Pass = r.value == 0 || (r.lower && res.Ratio <= r.value) || (!r.lower && res.Ratio >= r.value)
 	res.Pass = res.Pass && res.Pgsignet >= r.own
 	if res.PgBouncerCPU > 0 {
@@ -55,7 +84,11 @@ func compare(r row, theirs, ours []sample) *result {
 	return res
 }
 
+// median is that of the values; 0 when there is none.
 func median(samples []sample, of func(sample) float64) float64 {
+	if len(samples) == 0 {
+		return 0
+	}
 	values := make([]float64, len(samples))
 	for i, s := range samples {
 		values[i] = of(s)
@@ -72,9 +105,9 @@ var (
 
 // pgbench measures transactions per second, and the proxy's processor time for each.
 func pgbench(args ...string) work {
-	return func(w *world, p *proxy) (sample, error) {
+	return func(ctx context.Context, w *world, p *proxy) (sample, error) {
 		before := p.cpu()
-		out, err := w.pgbench(p, args)
+		out, err := w.pgbench(ctx, p, args)
 		if err != nil {
 			return sample{}, err
 		}
@@ -93,8 +126,8 @@ func pgbench(args ...string) work {
 
 // latency measures the mean time of a transaction in milliseconds.
 func latency(args ...string) work {
-	return func(w *world, p *proxy) (sample, error) {
-		out, err := w.pgbench(p, args)
+	return func(ctx context.Context, w *world, p *proxy) (sample, error) {
+		out, err := w.pgbench(ctx, p, args)
 		if err != nil {
 			return sample{}, err
 		}
@@ -103,9 +136,14 @@ func latency(args ...string) work {
 	}
 }
 
-func (w *world) pgbench(p *proxy, args []string) (string, error) {
+// pgbenchGrace is how much longer than asked for pgbench may run: one that waits for ever fails.
+const pgbenchGrace = 30 * time.Second
+
+func (w *world) pgbench(ctx context.Context, p *proxy, args []string) (string, error) {
 	args = append([]string{"-n", "-T", strconv.Itoa(w.settings.seconds)}, args...)
-	cmd := exec.Command(filepath.Join(w.pg.Install.Bin, "pgbench"), append(args, "bench")...)
+	ctx, stop := context.WithTimeout(ctx, time.Duration(w.settings.seconds)*time.Second+pgbenchGrace)
+	defer stop()
+	cmd := exec.CommandContext(ctx, filepath.Join(w.pg.Install.Bin, "pgbench"), append(args, "bench")...)
 	cmd.Dir = w.dir
 	cmd.Env = append(os.Environ(), "PGHOST=localhost", "PGHOSTADDR=127.0.0.1", "PGPORT="+strconv.Itoa(p.port), "PGUSER=bench",
 		"PGSSLMODE=verify-full", "PGSSLROOTCERT="+w.file("servers-ca.crt"), "PGSSLCERT="+w.file("bench.crt"),

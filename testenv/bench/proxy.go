@@ -17,9 +17,23 @@ import (
 // proxy is a running PgBouncer or broker.
 type proxy struct {
 	name string
+	kind string // of configuration
 	port int
 	cmd  *exec.Cmd
 	log  bytes.Buffer
+}
+
+// start runs one of the proxies in one of its configurations.
+func (w *world) start(ctx context.Context, name, kind string) (p *proxy, err error) {
+	if name == "PgBouncer" {
+		p, err = w.startPgBouncer(ctx, kind)
+	} else {
+		p, err = w.startBroker(ctx, kind)
+	}
+	if err == nil {
+		p.kind = kind
+	}
+	return p, err
 }
 
 func (w *world) startBroker(ctx context.Context, kind string) (*proxy, error) {
@@ -31,7 +45,7 @@ func (w *world) startBroker(ctx context.Context, kind string) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, "pgsignet", port, exec.Command(w.settings.bin, "serve", "--config", path))
+	return startProgram(ctx, "pgsignet", port, exec.Command(w.settings.bin, "serve", "--config", path))
 }
 
 func (w *world) startPgBouncer(ctx context.Context, kind string) (*proxy, error) {
@@ -50,7 +64,7 @@ func (w *world) startPgBouncer(ctx context.Context, kind string) (*proxy, error)
 	} else if cred != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred}
 	}
-	return start(ctx, "PgBouncer", port, cmd)
+	return startProgram(ctx, "PgBouncer", port, cmd)
 }
 
 // unprivileged is who runs PgBouncer, which refuses root; nil when we are not root.
@@ -93,12 +107,12 @@ func (w *world) giveAway(names ...string) error {
 	return nil
 }
 
-// start runs the program and waits until it accepts.
-func start(ctx context.Context, name string, port int, cmd *exec.Cmd) (*proxy, error) {
+// startProgram runs the program and waits until it accepts.
+func startProgram(ctx context.Context, name string, port int, cmd *exec.Cmd) (*proxy, error) {
 	p := &proxy{name: name, port: port, cmd: cmd}
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	deadline := time.Now().Add(10 * time.Second)
 	for ctx.Err() == nil && time.Now().Before(deadline) {
@@ -111,6 +125,13 @@ func start(ctx context.Context, name string, port int, cmd *exec.Cmd) (*proxy, e
 	}
 	p.stop()
 	return nil, fmt.Errorf("%s does not accept connections:\n%s", name, &p.log)
+}
+
+// lastWords stops the program and returns the end of what it has logged.
+func (p *proxy) lastWords() string {
+	p.stop()
+	text := bytes.TrimSpace(p.log.Bytes())
+	return string(text[max(0, len(text)-500):])
 }
 
 // stop ends the program at once: nobody has a session any more.
@@ -141,6 +162,13 @@ func (p *proxy) cpu() time.Duration {
 	utime, _ := strconv.ParseInt(fields[11], 10, 64)
 	stime, _ := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(utime+stime) * clockTick
+}
+
+// load is the share of one processor that the program uses over so long.
+func (p *proxy) load(long time.Duration) float64 {
+	before := p.cpu()
+	time.Sleep(long)
+	return float64(p.cpu()-before) / float64(long)
 }
 
 // memory is the program's resident set in KB (VmRSS of proc(5)).

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -16,10 +18,11 @@ type row struct {
 	own        float64 // the bar of pgsignet's value itself, whatever PgBouncer's
 	lower      bool    // a smaller value is better
 	broker     string  // which of the broker's configurations; default plain
+	rounds     int     // how often it is run, if not as often as the others
 }
 
 // work is what a row does to a proxy.
-type work func(w *world, p *proxy) (sample, error)
+type work func(ctx context.Context, w *world, p *proxy) (sample, error)
 
 // sample is one measurement.
 type sample struct {
@@ -40,7 +43,7 @@ var rows = []row{
 	{name: "token64", title: "simple, 64 clients, stamped tokens", unit: "tps", broker: "token", work: pgbench("-S", "-M", "simple", "-c", "64", "-j", "2")},
 	{name: "storm5000", title: "5 000 logins, one query each", unit: "s", value: 0.33, lower: true, work: storm(5000)},
 	{name: "idle5000", title: "memory per idle TLS client", unit: "KB", value: 1.0, lower: true, work: idleMemory(5000)},
-	{name: "idleload", title: "16 active beside 5 000 idle clients", unit: "of its own", own: 0.97, work: besideIdle(5000)},
+	{name: "idleload", title: "16 active clients beside 10 000 idle ones", unit: "of what they do alone", own: 0.97, rounds: 1, work: besideIdle(10_000)},
 }
 
 // result is a row's medians.
@@ -52,6 +55,7 @@ type result struct {
 	Ratio, Bar, OwnBar  float64
 	CPURatio, CPUBar    float64
 	Pass                bool
+	Error               string // what has failed; "": nothing
 }
 
 const header = `| work | PgBouncer | pgsignet | ratio | bar | cpu PgBouncer | cpu pgsignet | ratio | bar | |
@@ -65,12 +69,29 @@ func (r *result) line() string {
 	case !r.Pass:
 		verdict = "BELOW THE BAR"
 	}
+	if r.Error != "" {
+		verdict = "FAILED: " + oneLine(r.Error)
+	}
 	if r.OwnBar > 0 {
 		verdict += fmt.Sprintf(" (%.2f of its own)", r.OwnBar)
 	}
-	return fmt.Sprintf("| %s | %.4g %s | %.4g %s | %s | %s | %s | %s | %s | %s | %s |",
-		r.Title, r.PgBouncer, r.Unit, r.Pgsignet, r.Unit, times(r.Ratio), times(r.Bar),
+	return fmt.Sprintf("| %s | %s %s | %s %s | %s | %s | %s | %s | %s | %s | %s |",
+		r.Title, digits(r.PgBouncer), r.Unit, digits(r.Pgsignet), r.Unit, times(r.Ratio), times(r.Bar),
 		micros(r.PgBouncerCPU), micros(r.PgsignetCPU), times(r.CPURatio), times(r.CPUBar), verdict)
+}
+
+// digits prints four digits that count, and never a power of ten.
+func digits(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+// oneLine is the first 900 bytes of a text, fit for a cell of a table.
+func oneLine(text string) string {
+	text = strings.NewReplacer("\n", " ", "|", "/").Replace(text)
+	return strings.ToValidUTF8(text[:min(len(text), 900)], "")
 }
 
 func times(v float64) string {
@@ -97,5 +118,5 @@ type report struct {
 	Seconds  int
 	Rounds   int
 	Rows     []*result
-	Growth   map[string][]point // by proxy
+	Growth   []*growth
 }

@@ -13,8 +13,12 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
-// poolSize is how many server connections each proxy may have.
-const poolSize = 20
+// poolSize is how many server connections each proxy may have; rolePoolSize is for each role, where
+// there are many.
+const (
+	poolSize     = 20
+	rolePoolSize = 1
+)
 
 // world is what all rows share: certificates, PostgreSQL, and both proxies' configurations.
 type world struct {
@@ -23,11 +27,10 @@ type world struct {
 	pg        *pgserver.Server
 	pgbouncer string
 	versions  []string
-	growth    map[string][]point // memory by clients, of each proxy
 }
 
 func newWorld(ctx context.Context, s settings) (_ *world, err error) {
-	w := &world{settings: s, growth: make(map[string][]point)}
+	w := &world{settings: s}
 	if w.dir, err = os.MkdirTemp("", "pgsignet-bench-"); err != nil {
 		return nil, err
 	}
@@ -90,6 +93,9 @@ func (w *world) makeCertificates() error {
 			return err
 		}
 	}
+	if err := w.issueRoles(cas["clients"]); err != nil {
+		return err
+	}
 	// PgBouncer gets copies that its user owns: a key must not be readable by others.
 	return w.giveAway("server.key", "broker.key")
 }
@@ -98,8 +104,8 @@ func (w *world) startPostgres(ctx context.Context) (err error) {
 	w.pg, err = pgserver.New(ctx, pgserver.Options{
 		TLS:      pgserver.TLS{Cert: w.file("server.crt"), Key: w.file("server.key"), CA: w.file("broker-ca.crt")},
 		HBA:      []string{"hostssl all all 127.0.0.1/32 cert map=bench"},
-		Ident:    []string{"bench broker bench"},
-		Settings: map[string]string{"max_connections": "200", "shared_buffers": "256MB"},
+		Ident:    identLines(),
+		Settings: map[string]string{"max_connections": fmt.Sprint(maxRoles + 200), "shared_buffers": "256MB"},
 	})
 	if err != nil {
 		return err
@@ -118,6 +124,9 @@ func (w *world) startPostgres(ctx context.Context) (err error) {
 	if err := w.pg.ExecIn(ctx, "bench", `GRANT ALL ON ALL TABLES IN SCHEMA public TO bench;
 		CREATE TABLE wide AS SELECT n, repeat('x', 1000) AS pad FROM generate_series(1, 20000) n;
 		GRANT SELECT ON wide TO bench; ANALYZE wide`); err != nil {
+		return err
+	}
+	if err := w.createRoles(ctx); err != nil {
 		return err
 	}
 	return os.WriteFile(w.file("result20mb.sql"), []byte("select n, pad from wide;\n"), 0o644)
@@ -146,13 +155,13 @@ listener "main" {
   client_ca = ["clients-ca.crt"]
   min_tls   = "1.3"
   max_clients = 12000
-  half_open = 6000
-  half_open_per_address = 6000
+  half_open_per_address = 1000
 }
 upstream "pg" {
   hosts       = ["%[2]s"]
   ca_file     = "servers-ca.crt"
   server_name = "localhost"
+  max_connections = %[9]d
   credential "certificate" {
     cert_file = "broker.crt"
     key_file  = "broker.key"
@@ -168,8 +177,8 @@ database "bench" {
   %[5]s
 }
 map "bench" {
-  match { cn = "bench" }
-  roles     = ["bench"]
+  match { cn = "/^(bench|role[0-9]+)$" }
+  role      = "$1"
   databases = ["bench"]
   %[6]s
 }
@@ -178,17 +187,20 @@ audit {
   level     = "%[8]s"
 }
 admin { address = "" }
-log { level = "error" }
+log { level = "warn" }
 `
 
-// writeBrokerConfig writes the configuration of one kind: plain, audited, always or token.
+// writeBrokerConfig writes the configuration of one kind: plain, audited, always, token or roles.
 func (w *world) writeBrokerConfig(kind string, port int) (string, error) {
 	pool, database, rule, level := "", "", "", "session"
+	size, connections := poolSize, 3*poolSize
 	switch kind {
 	case "audited":
 		level = "statement"
 	case "always":
 		pool = `reset = "always"`
+	case "roles":
+		size, connections = rolePoolSize, maxRoles+poolSize
 	case "token":
 		database = `identity_key = "identity.key"`
 		rule = "session {\n    stamp = [\"token\"]\n  }"
@@ -201,13 +213,13 @@ func (w *world) writeBrokerConfig(kind string, port int) (string, error) {
 		return "", err
 	}
 	path := w.file("pgsignet.hcl")
-	text := fmt.Sprintf(brokerConfig, port, w.pg.Addr(), poolSize, pool, database, rule, audit, level)
+	text := fmt.Sprintf(brokerConfig, port, w.pg.Addr(), size, pool, database, rule, audit, level, connections)
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
 const bouncerConfig = `
 [databases]
-bench = host=localhost port=%[2]d dbname=bench user=bench
+bench = host=localhost port=%[2]d dbname=bench
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %[1]d
@@ -234,14 +246,17 @@ log_disconnections = 0
 `
 
 func (w *world) writeBouncerConfig(kind string, port int) (string, error) {
-	if err := os.WriteFile(w.file("users.txt"), []byte("\"bench\" \"\"\n"), 0o644); err != nil {
+	if err := w.writeUsers(); err != nil {
 		return "", err
 	}
-	more := ""
-	if kind == "always" {
+	more, size := "", poolSize
+	switch kind {
+	case "always":
 		more = "server_reset_query_always = 1"
+	case "roles":
+		size = rolePoolSize
 	}
 	path := w.file("pgbouncer.ini")
-	text := fmt.Sprintf(bouncerConfig, port, w.pg.Port, poolSize, more)
+	text := fmt.Sprintf(bouncerConfig, port, w.pg.Port, size, more)
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }
