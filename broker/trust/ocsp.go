@@ -31,11 +31,22 @@ type ocspStatus struct {
 	failure error       // why it is unavailable
 }
 
+// asksOCSP says whether responders have a say.
+func (s *Snapshot) asksOCSP() bool { return s.cfg.OCSP == ocspLax || s.cfg.OCSP == ocspStrict }
+
+// holdOCSP is what is remembered of responders' words on c, for its session to hold.
+func (s *Snapshot) holdOCSP(c *chain) []*ocspEntry {
+	if !s.asksOCSP() {
+		return nil
+	}
+	return s.ocsp.hold(c.subjects)
+}
+
 // askOCSP fills in the responders' word on every certificate of c below its anchor, and asks about
 // all of them at once. A response stapled by the client counts for the leaf alone (T62). An
 // intermediate that names no responder is left to the CRLs: nobody could ever vouch for it by OCSP.
 func (s *Snapshot) askOCSP(ctx context.Context, c *chain, statuses []status, in login) {
-	if s.cfg.OCSP != ocspLax && s.cfg.OCSP != ocspStrict {
+	if !s.asksOCSP() {
 		for i := range statuses {
 			statuses[i].ocsp.state = ocspOff
 		}

@@ -6,13 +6,15 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
+	"weak"
 )
 
 const (
-	maxAnswers   = 8192             // certificates whose status is remembered
+	maxAnswers   = 8192             // certificates whose status is remembered when nobody is logged in with them
 	unknownFor   = time.Minute      // how long "unknown" is believed: the CA may have issued it just now
 	ocspRetry    = 10 * time.Second // after a failure, before a login asks again
 	minOCSPPause = 30 * time.Second // between two background questions about one certificate
@@ -34,7 +36,9 @@ func ocspKeyOf(cert, issuer *x509.Certificate) ocspKey {
 }
 
 // ocspCache remembers verified answers and asks for missing ones, each question once at a time. It
-// outlives snapshots and is safe for concurrent use.
+// outlives snapshots and is safe for concurrent use. What a live session's certificates depend on it
+// keeps for as long as the session holds it (Verified.answers), however many others there are: their
+// revocation is found by asking again in the background.
 type ocspCache struct {
 	client *http.Client
 	clock  func() time.Time
@@ -44,8 +48,10 @@ type ocspCache struct {
 	revoked chan struct{}
 
 	mu      sync.Mutex
-	answers map[ocspKey]*list.Element // values are *ocspEntry
-	order   *list.List                // most recent first
+	answers map[ocspKey]*list.Element           // values are *ocspEntry
+	order   *list.List                          // most recent first
+	held    map[ocspKey]weak.Pointer[ocspEntry] // no longer among answers, but perhaps a session's
+	heldMax int                                 // as many of held, and those that nobody holds are forgotten
 }
 
 // ocspEntry is guarded by the cache's mu, but for sub, which is fixed.
@@ -61,22 +67,58 @@ func newOCSPCache(clock func() time.Time) *ocspCache {
 	return &ocspCache{
 		client: newOCSPClient(), clock: clock, slots: responderSlots{byHost: map[string]*slots{}},
 		revoked: make(chan struct{}, 1), answers: map[ocspKey]*list.Element{}, order: list.New(),
+		held: map[ocspKey]weak.Pointer[ocspEntry]{}, heldMax: maxAnswers,
 	}
 }
 
 // entry returns the entry of sub, made if need be, as the most recent. mu is held.
 func (c *ocspCache) entry(sub *subject) *ocspEntry {
-	if el := c.answers[sub.ocsp]; el != nil {
+	e := c.find(sub.ocsp)
+	if e == nil {
+		e = &ocspEntry{sub: *sub}
+		c.enter(e)
+	}
+	return e
+}
+
+// find returns the entry of that key, as the most recent, or nil. mu is held.
+func (c *ocspCache) find(key ocspKey) *ocspEntry {
+	if el := c.answers[key]; el != nil {
 		c.order.MoveToFront(el)
 		return el.Value.(*ocspEntry)
 	}
-	e := &ocspEntry{sub: *sub}
-	c.answers[sub.ocsp] = c.order.PushFront(e)
+	e := c.held[key].Value()
+	if e != nil {
+		delete(c.held, key)
+		c.enter(e)
+	}
+	return e
+}
+
+// enter makes room for an entry and puts it first. mu is held.
+func (c *ocspCache) enter(e *ocspEntry) {
+	c.answers[e.sub.ocsp] = c.order.PushFront(e)
 	for c.order.Len() > maxAnswers {
 		old := c.order.Remove(c.order.Back()).(*ocspEntry)
 		delete(c.answers, old.sub.ocsp)
+		c.held[old.sub.ocsp] = weak.Make(old)
 	}
-	return e
+	if len(c.held) > c.heldMax {
+		maps.DeleteFunc(c.held, func(_ ocspKey, p weak.Pointer[ocspEntry]) bool { return p.Value() == nil })
+		c.heldMax = max(maxAnswers, 2*len(c.held))
+	}
+}
+
+// hold returns the entries of those subjects that there are any of.
+func (c *ocspCache) hold(subs []subject) (held []*ocspEntry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range subs {
+		if e := c.find(subs[i].ocsp); e != nil {
+			held = append(held, e)
+		}
+	}
+	return held
 }
 
 // current is the entry's answer if it can be used now. "Revoked" is believed until a newer answer
@@ -120,12 +162,11 @@ func (c *ocspCache) take(e *ocspEntry, a *ocspAnswer) {
 func (c *ocspCache) peek(sub *subject, now time.Time) *ocspAnswer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	el := c.answers[sub.ocsp]
-	if el == nil {
+	e := c.find(sub.ocsp)
+	if e == nil {
 		return nil
 	}
-	c.order.MoveToFront(el)
-	return el.Value.(*ocspEntry).current(now)
+	return e.current(now)
 }
 
 // ask returns the usable answer, and fetches it if there is none: one fetch per certificate at a
@@ -224,7 +265,8 @@ func (c *ocspCache) claim(e *ocspEntry, now time.Time) bool {
 	return true
 }
 
-// due lists the entries to refresh, most recent first. Certificates that expired are forgotten.
+// due lists the entries to refresh, most recent first, then those that only sessions hold. Certificates
+// that expired are forgotten.
 func (c *ocspCache) due(now time.Time) []*ocspEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,6 +280,13 @@ func (c *ocspCache) due(now time.Time) []*ocspEntry {
 			out = append(out, e)
 		}
 		el = next
+	}
+	for key, p := range c.held {
+		if e := p.Value(); e == nil || now.After(e.sub.cert.NotAfter) {
+			delete(c.held, key)
+		} else if e.due(now) {
+			out = append(out, e)
+		}
 	}
 	return out
 }

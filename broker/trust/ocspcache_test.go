@@ -1,10 +1,12 @@
 package trust
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"math/big"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -259,5 +261,57 @@ func TestOCSPAnswersAreSmall(t *testing.T) {
 		if a := el.Value.(*ocspEntry).answer; a == nil || a.raw != nil {
 			t.Errorf("remembered is %+v", a)
 		}
+	}
+}
+
+// TestOCSPOfLiveSessions: what a live session depends on is asked about again however many other
+// certificates have come since, so that its revocation ends it before its next login (T61, T65). What
+// nobody holds any more is forgotten.
+func TestOCSPOfLiveSessions(t *testing.T) {
+	f := newOCSPFixture(t)
+	begin := time.Now().Truncate(time.Second)
+	now := begin
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{ThisUpdate: begin, NextUpdate: begin.Add(time.Hour)}))
+	w, err := NewWatcher(WatcherConfig{Trust: f.cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := w.Current()
+	s.ocsp.clock = func() time.Time { return now }
+	v, err := s.Verify(t.Context(), peer(t, f.alice), nil, now)
+	yes.compare(t, v, err)
+	like := v.entry.chains[0].subjects[0]
+	others := func() {
+		s.ocsp.mu.Lock()
+		defer s.ocsp.mu.Unlock()
+		for range maxAnswers + 1 {
+			sub := like
+			sub.cert = &x509.Certificate{NotAfter: begin.Add(time.Hour)} // names no responder
+			rand.Read(sub.ocsp[:])
+			s.ocsp.entry(&sub)
+		}
+	}
+	others()
+	runtime.GC()
+	now = begin.Add(30 * time.Minute)
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{Status: pki.OCSPRevoked, ThisUpdate: now, NextUpdate: now.Add(time.Hour)}))
+	w.refreshDue(t.Context(), s.ocsp)
+	select {
+	case <-s.ocsp.revoked:
+	default:
+		t.Error("no signal of the revocation of a live session's certificate")
+	}
+	_, err = s.Recheck(v, now)
+	no(RevokedOCSP).compare(t, nil, err)
+
+	runtime.KeepAlive(v) // up to here it is held
+	v = nil
+	others()
+	for range 3 {
+		runtime.GC()
+		s.ocsp.due(now)
+	}
+	if n := len(s.ocsp.held); n > 0 {
+		t.Errorf("%d answers are kept that nobody holds", n)
 	}
 }

@@ -86,6 +86,7 @@ func (s *Snapshot) readmit(v *Verified, e *entry, set *anchorSet, in login) (*Ve
 		next.Report.runs = append(next.Report.runs, run{path: c.path, anchored: true, accepted: keep, statuses: statuses})
 		if keep {
 			next.accept(c, statuses)
+			next.answers = append(next.answers, s.holdOCSP(c)...)
 		} else {
 			worst, nearest = f, c
 		}

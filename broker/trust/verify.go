@@ -20,8 +20,9 @@ type Verified struct {
 	Revocation string                // what says that the leaf is not revoked: none, crl or ocsp
 	Report     Report
 
-	entry *entry
-	at    time.Time // of the login
+	entry   *entry
+	at      time.Time    // of the login
+	answers []*ocspEntry // held, so that they are asked about again for as long as the session lives
 }
 
 // login is the input of one verification.
@@ -180,6 +181,7 @@ func (s *Snapshot) admit(ctx context.Context, e *entry, set *anchorSet, in login
 		v.Report.runs = append(v.Report.runs, run{path: c.path, anchored: true, accepted: f == nil, statuses: statuses})
 		if f == nil {
 			v.accept(c, statuses)
+			v.answers = append(v.answers, s.holdOCSP(c)...)
 		} else if worst == nil || progress(f.reason) > progress(worst.reason) {
 			worst, nearest = f, c
 		}
