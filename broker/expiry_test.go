@@ -22,7 +22,7 @@ func TestT67EndMovesDuringLogin(t *testing.T) {
 	}, everybody)
 	short := l.Root(pki.Shape{CN: "Short-lived Root"})
 	sub := l.Intermediate(l.Clients, pki.Shape{CN: "Sub"})
-	end := time.Now().Add(4 * time.Second)
+	end := time.Now().Add(time.Hour)
 	cross := l.Issue(short, pki.Shape{CN: "Sub", IsCA: true, SPKI: sub.X509.RawSubjectPublicKeyInfo, NotAfter: end})
 	leaf := l.Issue(sub, pki.Shape{CN: "alice"})
 	leaf.Chain = append(leaf.Chain, cross.DER)
@@ -43,6 +43,7 @@ func TestT67EndMovesDuringLogin(t *testing.T) {
 	if typ, body := read(conn, "ZE"); typ != 'Z' {
 		t.Fatalf("the client reads %c %q", typ, body)
 	}
+	l.ahead.Store(int64(2 * time.Hour))
 	if typ, body := read(conn, "E"); typ != 'E' || !bytes.Contains(body, []byte("57P01")) || !bytes.Contains(body, []byte("expired")) {
 		t.Errorf("the client reads %c %q", typ, body)
 	}

@@ -41,6 +41,7 @@ type lab struct {
 	record string       // directory of the audit
 	ran    atomic.Int64 // queries that PostgreSQL has been sent
 	faults atomic.Pointer[fault]
+	ahead  atomic.Int64 // nanoseconds by which the clocks that end certificates are fast
 
 	transactions atomic.Bool // the rules say transaction mode
 	left         atomic.Bool // the client has closed its connection
@@ -81,6 +82,11 @@ func newAuditedLab(t testing.TB, size int, barrier func(point string), record au
 		t.Fatal(err)
 	}
 	l.server.barrier = barrier
+	l.server.readClocks = func() (time.Time, time.Duration) {
+		wall, mono := readClocks()
+		ahead := time.Duration(l.ahead.Load())
+		return wall.Add(ahead), mono + ahead
+	}
 	if err := l.server.Listen(); err != nil {
 		t.Fatal(err)
 	}

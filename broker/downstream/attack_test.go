@@ -212,47 +212,62 @@ func trickle(p *peer, b []byte) {
 
 // A13 in small: silent sockets end at the deadline, and a good login between them succeeds.
 func TestA13SilentSockets(t *testing.T) {
-	d := open(t, func(c *downstream.Config) { c.HandshakeTimeout = 500 * time.Millisecond }, nil)
-	var silent []*peer
-	for range 20 {
-		silent = append(silent, d.dial())
-	}
-	d.secure().send(login)
-	d.admitted()
-	for _, p := range silent {
-		p.expectClosed()
-		if e := d.refused(downstream.StageStartup, "startup_timeout"); e.Probe || e.Answer != nil {
-			t.Errorf("got %+v", e)
+	t.Run("a login beside them", func(t *testing.T) {
+		d := open(t, nil, nil)
+		for range 20 {
+			d.dial()
 		}
-	}
+		d.secure().send(login)
+		d.admitted()
+	})
+	t.Run("their end", func(t *testing.T) {
+		d := open(t, func(c *downstream.Config) { c.HandshakeTimeout = 500 * time.Millisecond }, nil)
+		var silent []*peer
+		for range 20 {
+			silent = append(silent, d.dial())
+		}
+		for _, p := range silent {
+			p.expectClosed()
+			if e := d.refused(downstream.StageStartup, "startup_timeout"); e.Probe || e.Answer != nil {
+				t.Errorf("got %+v", e)
+			}
+		}
+	})
 }
 
 // A14: stalls within the handshake end at the deadline, a half-close at once.
 func TestA14Stalls(t *testing.T) {
-	d := open(t, func(c *downstream.Config) { c.HandshakeTimeout = 300 * time.Millisecond }, nil)
-	hello := clientHello(t, d.clientTLS())
-	t.Run("after S", func(t *testing.T) {
+	t.Parallel()
+	stall := func(name string, check func(t *testing.T, d *door, hello []byte)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// What is sent before the stall takes milliseconds.
+			d := open(t, func(c *downstream.Config) { c.HandshakeTimeout = 3 * time.Second }, nil)
+			check(t, d, clientHello(t, d.clientTLS()))
+		})
+	}
+	stall("after S", func(_ *testing.T, d *door, _ []byte) {
 		d.dial().send(sslRequest).expect("S").expectClosed()
 		d.refused(downstream.StageTLS, "startup_timeout")
 	})
-	t.Run("within ClientHello", func(t *testing.T) {
+	stall("within ClientHello", func(_ *testing.T, d *door, hello []byte) {
 		d.dial().send(hello[:100]).expectClosed()
 		d.refused(downstream.StageTLS, "startup_timeout")
 	})
-	t.Run("after CertificateRequest", func(t *testing.T) {
+	stall("after CertificateRequest", func(t *testing.T, d *door, hello []byte) {
 		p := d.dial().send(hello)
 		if _, err := io.Copy(io.Discard, p); err != nil { // the server's flight, then the end
 			t.Error(err)
 		}
 		d.refused(downstream.StageTLS, "startup_timeout")
 	})
-	t.Run("after the handshake", func(t *testing.T) {
+	stall("after the handshake", func(t *testing.T, d *door, _ []byte) {
 		d.secure().expectClosed()
 		if e := d.refused(downstream.StageStartup, "startup_timeout"); e.TLS == nil {
 			t.Errorf("got %+v", e)
 		}
 	})
-	t.Run("half-close within ClientHello", func(t *testing.T) {
+	stall("half-close within ClientHello", func(_ *testing.T, d *door, hello []byte) {
 		p := d.dial().send(hello[:100])
 		_ = p.Conn.(*net.TCPConn).CloseWrite()
 		p.expectClosed()
