@@ -40,14 +40,7 @@ type encoder struct {
 	limits  limits
 	privacy privacy
 	line    line
-	refs    map[refs][]byte // encoded before; see known
 }
-
-// refs are what a statement repeats of its session.
-type refs struct{ sid, cert, rule, role, database string }
-
-// maxRefs is how many sessions' references are remembered. With more sessions at work it starts anew.
-const maxRefs = 1024
 
 // body encodes r, and lost when it is not zero. The result is valid until the next call; it starts
 // with the quote of "time" and ends with the closing brace. It never exceeds maxLine - maxHead.
@@ -67,8 +60,8 @@ func (e *encoder) body(r *Record, lost uint64) []byte {
 func (e *encoder) record(r *Record, st clean, lost uint64) {
 	l := &e.line
 	l.at(r.Time)
-	if r.Event == Statement && lost == 0 {
-		e.known(r)
+	if r.refs != nil {
+		e.known(r, lost)
 	} else {
 		e.opening(r, lost)
 	}
@@ -105,24 +98,21 @@ func (e *encoder) opening(r *Record, lost uint64) {
 	l.str("database", r.Database)
 }
 
-// known is opening for a statement: from memory if need be, since this half of its line is the same in
-// all of a session's. What had to be cut depends on the caps and is not remembered.
-func (e *encoder) known(r *Record) {
-	l := &e.line
-	k := refs{r.SID, r.CertSHA256, r.Map, r.Role, r.Database}
-	if text, ok := e.refs[k]; ok && l.lim == e.limits {
-		l.b = append(l.b, text...)
+// known is opening for a statement with its session's refs: from their memory if need be, since this
+// part of its line is the same in all of a session's. What had to be cut depends on the caps and is not
+// remembered.
+func (e *encoder) known(r *Record, lost uint64) {
+	l, refs := &e.line, r.refs
+	whole := lost == 0 && l.lim == e.limits
+	if whole && refs.text != nil {
+		l.b = append(l.b, refs.text...)
 		return
 	}
 	from := len(l.b)
-	e.opening(r, 0)
-	if l.cut || l.lim != e.limits || r.Client != nil || r.Cert != nil {
-		return
+	r.SID, r.CertSHA256, r.Map, r.Role, r.Database = refs.SID, refs.CertSHA256, refs.Map, refs.Role, refs.Database
+	if e.opening(r, lost); whole && !l.cut {
+		refs.text = bytes.Clone(l.b[from:])
 	}
-	if e.refs == nil || len(e.refs) >= maxRefs {
-		e.refs = make(map[refs][]byte)
-	}
-	e.refs[k] = bytes.Clone(l.b[from:])
 }
 
 // start writes the fields that every line has, from time on.

@@ -317,37 +317,38 @@ func TestDocumentShowsTheRecords(t *testing.T) {
 	golden.Section(t, filepath.Join("..", "..", "docs", "audit.md"), "sample records", b.String())
 }
 
-// What is remembered of a session is what would have been written: with records of two sessions in turn,
-// with lines that are cut, that say what was lost, and beyond what is remembered.
+// What is remembered of a session is what would have been written: with records of sessions in turn, with
+// lines that are cut, and that say what was lost.
 func TestRememberedReferences(t *testing.T) {
 	e := newTestEncoder(t, defaultText)
-	check := func(r *Record, lost uint64) {
+	all := make([]Refs, 5)
+	for i := range all {
+		r := samples()["statement"]
+		all[i] = Refs{r.SID, r.CertSHA256, r.Map, r.Role, r.Database, nil}
+	}
+	all[1].SID = "0199-1"
+	all[2].Database = strings.Repeat("d", maxName+5)
+	all[3].Role = "\xff\x1b\n"
+	check := func(refs *Refs, r Record, lost uint64) {
 		t.Helper()
-		got := string(encoded(e, r, lost))
-		if want := string(encoded(newTestEncoder(t, defaultText), r, lost)); got != want {
+		r.SID, r.CertSHA256, r.Map, r.Role, r.Database = refs.SID, refs.CertSHA256, refs.Map, refs.Role, refs.Database
+		want := string(encoded(newTestEncoder(t, defaultText), &r, lost))
+		r.SID, r.CertSHA256, r.Map, r.Role, r.Database, r.refs = "x", "", "x", "x", "", refs // another session's
+		if got := string(encoded(e, &r, lost)); got != want {
 			t.Errorf("got  %.400s\nwant %.400s", got, want)
 		}
 	}
-	for i := range 2*maxRefs + 10 {
-		r := *samples()["statement"]
-		switch i % 5 {
-		case 1:
-			r.SID = fmt.Sprintf("0199-%d", i)
-		case 2:
-			r.Database = strings.Repeat("d", maxName+5)
-		case 3:
-			r.Role = "\xff\x1b\n"
-		}
-		check(&r, uint64(i%3))
-		check(&r, 0)
-		if len(e.refs) > maxRefs {
-			t.Fatalf("%d sessions are remembered, want at most %d", len(e.refs), maxRefs)
-		}
+	for i := range 60 {
+		check(&all[i%5], *samples()["statement"], uint64(i%3))
+		check(&all[i%5], *samples()["statement"], 0)
 	}
 	r := *samples()["statement"]
 	r.Stmt = &Stmt{Phase: PhaseAll, Op: "query", Text: strings.Repeat("\x01", maxLine)}
-	for range 2 {
-		check(&r, 0) // halved caps
+	for i := range 10 {
+		check(&all[i%5], r, 0) // halved caps
+	}
+	if all[0].text == nil || all[2].text != nil {
+		t.Error("what needs no cut is not remembered, or what does is")
 	}
 }
 

@@ -79,8 +79,7 @@ type Log struct {
 	done    chan struct{} // the writer has ended
 
 	mu      sync.Mutex
-	queue   []entry
-	bytes   int       // of text and values in queue
+	queue   queue
 	batch   *batch    // of what is in queue
 	since   time.Time // when the oldest record came that the writer has not taken; zero: none
 	taken   time.Time // the same of those it is at
@@ -107,11 +106,50 @@ func (l *Log) Append(r *Record) error {
 func (l *Log) Submit(recs ...*Record) Ticket {
 	t, err := l.enqueue(true, recs...)
 	if err != nil {
-		b := &batch{done: closedChan, err: err}
-		return Ticket{b}
+		return failed(err)
 	}
 	return t
 }
+
+// AppendStatement is Append of a statement of the session that refs describes, without an allocation: s
+// is copied, but for what it points to.
+func (l *Log) AppendStatement(refs *Refs, s *Ran) error {
+	size := s.Stmt.weight()
+	if s.Time.IsZero() {
+		s.Time = time.Now()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.admit(false, 1, size); err != nil {
+		return err
+	}
+	l.queue.addStatement(refs, s, false)
+	l.queued(false, 1)
+	return nil
+}
+
+// SubmitStatements is Submit of statements of the session that refs describes. list is copied.
+func (l *Log) SubmitStatements(refs *Refs, list []Ran) Ticket {
+	size := 0
+	for i := range list {
+		size += list[i].Stmt.weight()
+		if list[i].Time.IsZero() {
+			list[i].Time = time.Now()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.admit(true, len(list), size); err != nil {
+		return failed(err)
+	}
+	for i := range list {
+		l.queue.addStatement(refs, &list[i], true)
+	}
+	return l.queued(true, len(list))
+}
+
+// failed is a Ticket whose outcome is known already.
+func failed(err error) Ticket { return Ticket{&batch{done: closedChan, err: err}} }
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
@@ -135,6 +173,7 @@ func (l *Log) Strict() bool { return l.cfg.Delivery == Strict }
 // ErrLost is returned by Append when the queue is full.
 var ErrLost = errors.New("audit: queue full, record lost")
 
+// enqueue queues records, or refuses all of them.
 func (l *Log) enqueue(waited bool, recs ...*Record) (Ticket, error) {
 	size := 0
 	for _, r := range recs {
@@ -142,35 +181,46 @@ func (l *Log) enqueue(waited bool, recs ...*Record) (Ticket, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.admit(waited, len(recs), size); err != nil {
+		return Ticket{}, err
+	}
+	for _, r := range recs {
+		l.queue.add(r, waited)
+	}
+	return l.queued(waited, len(recs)), nil
+}
+
+// admit says whether n records of size bytes of text and values may be queued. It and queued are called
+// with mu held.
+func (l *Log) admit(waited bool, n, size int) error {
 	switch {
 	case l.closed:
-		return Ticket{}, errClosed
+		return errClosed
 	case waited && l.failure != nil:
-		l.total.Refused += uint64(len(recs))
-		return Ticket{}, l.failure
-	case !waited && (len(l.queue) >= l.cfg.QueueRecords || l.bytes+size > l.cfg.QueueBytes):
-		l.lost++
-		l.total.Lost++
-		return Ticket{}, ErrLost
+		l.total.Refused += uint64(n)
+		return l.failure
+	case !waited && (len(l.queue.entries) >= l.cfg.QueueRecords || l.queue.bytes+size > l.cfg.QueueBytes):
+		l.lost += uint64(n)
+		l.total.Lost += uint64(n)
+		return ErrLost
 	}
-	first := len(l.queue) == 0
+	return nil
+}
+
+// queued wakes the writer for the n records that were queued last. Those that nobody waits for wake it
+// once a drain, and once more when they are many.
+func (l *Log) queued(waited bool, n int) Ticket {
+	first, half := len(l.queue.entries) == n, l.cfg.QueueRecords/2
 	if first {
 		l.since = time.Now()
 	}
-	for _, r := range recs {
-		l.queue = append(l.queue, entry{rec: *r, waited: waited})
-		if e := &l.queue[len(l.queue)-1]; e.rec.Time.IsZero() {
-			e.rec.Time = time.Now()
-		}
-	}
-	l.bytes += size
 	switch {
-	case waited || len(l.queue) == l.cfg.QueueRecords/2 || l.bytes > l.cfg.QueueBytes/2:
+	case waited || len(l.queue.entries) == half || l.queue.bytes > l.cfg.QueueBytes/2:
 		poke(l.hurry)
 	case first:
 		poke(l.wake)
 	}
-	return Ticket{l.batch}, nil
+	return Ticket{l.batch}
 }
 
 // poke leaves a token in c, unless one is there.
@@ -181,26 +231,15 @@ func poke(c chan struct{}) {
 	}
 }
 
-// weight is what r's statement keeps in memory while it waits, in bytes.
-func (r *Record) weight() int {
-	if r.Stmt == nil {
-		return 0
-	}
-	n := len(r.Stmt.Text) + len(r.Stmt.Message)
-	for i := range r.Stmt.Params {
-		n += len(r.Stmt.Params[i].Bytes)
-	}
-	return n
-}
-
-// take empties the queue into buf and starts a new batch.
-func (l *Log) take(buf []entry) ([]entry, *batch, uint64) {
+// take empties the queue into q, which is empty, and starts a new batch.
+func (l *Log) take(q *queue) (*batch, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q, b, lost := l.queue, l.batch, l.lost
-	l.queue, l.batch, l.bytes, l.lost = buf[:0], newBatch(), 0, 0
+	b, lost := l.batch, l.lost
+	*q, l.queue = l.queue, *q
+	l.batch, l.lost = newBatch(), 0
 	l.taken, l.since = l.since, time.Time{}
-	return q, b, lost
+	return b, lost
 }
 
 // settled says that the writer is through with what it took.
@@ -252,7 +291,7 @@ func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.total
-	s.Queued = len(l.queue)
+	s.Queued = len(l.queue.entries)
 	return s
 }
 
@@ -285,15 +324,11 @@ func (l *Log) count(lines, bytes int, path string, offset int64) {
 	l.total.Syncs++
 }
 
-// refuse counts the records of q whose callers are told that they failed.
-func (l *Log) refuse(q []entry) {
+// refused counts n records whose callers are told that they failed.
+func (l *Log) refused(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range q {
-		if q[i].waited {
-			l.total.Refused++
-		}
-	}
+	l.total.Refused += n
 }
 
 // stuck says that the disk failed: Submit refuses from now on, and who waits already is told.
@@ -302,17 +337,7 @@ func (l *Log) stuck(err error) {
 	defer l.mu.Unlock()
 	l.failure = &WriteError{err}
 	l.total.Failures++
-	kept := l.queue[:0]
-	for i := range l.queue {
-		if l.queue[i].waited {
-			l.total.Refused++
-			l.bytes -= l.queue[i].rec.weight()
-		} else {
-			kept = append(kept, l.queue[i])
-		}
-	}
-	clear(l.queue[len(kept):])
-	l.queue = kept
+	l.total.Refused += l.queue.refuse()
 	l.batch.err = l.failure
 	close(l.batch.done)
 	l.batch = newBatch()

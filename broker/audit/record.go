@@ -67,6 +67,7 @@ type Record struct {
 	Mint      *Mint
 	End       *End
 
+	refs   *Refs   // of a statement that came with them: instead of SID and the references
 	pruned *pruned // of prunedEvent
 }
 

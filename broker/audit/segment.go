@@ -104,11 +104,11 @@ func (w *writer) saveBody(body []byte, keep bool) {
 	}
 }
 
-// keep encodes entries that the failing disk left unwritten.
-func (w *writer) keep(q []entry) {
-	for i := range q {
-		if !q[i].waited {
-			w.saveBody(w.body(&q[i].rec), true)
+// keep encodes entries of what was taken that the failing disk left unwritten.
+func (w *writer) keep(left []entry) {
+	for i := range left {
+		if !left[i].waited {
+			w.saveBody(w.body(w.taken.record(&left[i], &w.one)), true)
 			w.lost = 0
 		}
 	}

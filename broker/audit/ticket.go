@@ -5,12 +5,6 @@ import (
 	"errors"
 )
 
-// entry is a record in the queue.
-type entry struct {
-	rec    Record
-	waited bool // dropped when it cannot be written: its caller was told
-}
-
 // batch is what one drain of the queue takes: it becomes durable, or not, as one.
 type batch struct {
 	done chan struct{}

@@ -24,8 +24,9 @@ type writer struct {
 	stream string
 	signer note.Signer
 	enc    encoder
-	mark   line    // of checkpoints: enc holds a record meanwhile
-	spare  []entry // the other half of the queue
+	mark   line // of checkpoints: enc holds a record meanwhile
+	taken  queue
+	one    scratch
 
 	// The segment being written.
 	file    File
@@ -74,7 +75,7 @@ type gap struct {
 
 func newWriter(l *Log, stream string, signer note.Signer) *writer {
 	return &writer{
-		log: l, stream: stream, signer: signer,
+		log: l, stream: stream, signer: signer, one: newScratch(),
 		enc: encoder{node: l.cfg.Node, limits: newLimits(l.cfg.MaxStatementBytes), privacy: l.privacy},
 	}
 }
@@ -190,18 +191,21 @@ func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 // drain writes the queue, and syncs when somebody waits. It reports false when the disk failed.
 func (w *writer) drain() bool {
 	w.drainAt = time.Time{}
-	q, b, lost := w.log.take(w.spare)
+	q := &w.taken
+	b, lost := w.log.take(q)
 	w.lost += lost
 	waited := false
-	for i := range q {
-		if !q[i].waited && w.folds.takes(&q[i].rec) {
+	for i := range q.entries {
+		e := &q.entries[i]
+		r := q.record(e, &w.one)
+		if !e.waited && w.folds.takes(r) {
 			continue
 		}
-		waited = waited || q[i].waited
-		if err := w.add(w.body(&q[i].rec), !q[i].waited); err != nil {
-			w.keep(q[i+1:])
+		waited = waited || e.waited
+		if err := w.add(w.body(r), !e.waited); err != nil {
+			w.keep(q.entries[i+1:])
 			w.fail(err)
-			w.resolve(b, err, q)
+			w.resolve(b, err)
 			return false
 		}
 	}
@@ -214,7 +218,7 @@ func (w *writer) drain() bool {
 	if err != nil {
 		w.fail(err)
 	}
-	w.resolve(b, err, q)
+	w.resolve(b, err)
 	return err == nil
 }
 
@@ -240,16 +244,15 @@ func (s *Stmt) withoutText() *Stmt {
 	return &bare
 }
 
-// resolve tells those who wait for b, and takes the queue's memory back.
-func (w *writer) resolve(b *batch, err error, q []entry) {
+// resolve tells those who wait for b, and empties what was taken.
+func (w *writer) resolve(b *batch, err error) {
 	if err != nil {
 		b.err = &WriteError{err}
-		w.log.refuse(q)
+		w.log.refused(w.taken.waited())
 	}
 	close(b.done)
 	w.log.settled()
-	clear(q)
-	w.spare = q
+	w.taken.reset()
 }
 
 // add chains a body from `time` on to the tail, rotates when the segment is full, and signs every

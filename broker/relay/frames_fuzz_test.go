@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,7 +20,7 @@ func (*teller) Start(context.Context, []*Statement) error { return nil }
 
 func (k *teller) Done(s *Statement) {
 	told := *s
-	told.Queue, told.Exec = 0, 0
+	told.Queue, told.Exec, told.At = 0, 0, time.Time{}
 	k.told = append(k.told, fmt.Sprintf("%+v", told))
 }
 

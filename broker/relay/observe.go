@@ -65,7 +65,8 @@ type Statement struct {
 	Changed bool // Text is not what Start was told: the server ran another statement by that name
 
 	// Outcome.
-	Skipped           bool // the server has not run it: an error before it in its batch
+	At                time.Time // when it was known; zero: now
+	Skipped           bool      // the server has not run it: an error before it in its batch
 	Tags              []string
 	SQLState, Message string        // SQLState is 00000 when it succeeded, "" when its outcome is unknown
 	Rows, RowsOut     int64         // affected; DataRows

@@ -35,6 +35,7 @@ type watch struct {
 	confirmed names // as the server has them
 	expected  names // as they will be once all that was scanned has succeeded
 	ids       uint64
+	tag       string // of the last CommandComplete
 	stream    stream
 	copyIn    int64  // bytes of COPY data since the last statement
 	doubt     bool   // replies cannot be told apart just now

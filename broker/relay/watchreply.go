@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 )
@@ -48,9 +49,15 @@ func (w *watch) reply(typ, status byte, body []byte, head token, size int) {
 	if w == nil {
 		return
 	}
-	if typ == pgwire.MsgDataRow || typ == pgwire.MsgCopyData {
+	switch typ {
+	case pgwire.MsgDataRow, pgwire.MsgCopyData:
 		w.row(typ, head, size)
 		return
+	case pgwire.MsgRowDescription:
+		if e := w.flight.head(); e != nil && e.seq == head.seq && !w.doubt {
+			e.BytesOut += int64(size)
+			return
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,7 +109,7 @@ func (w *watch) answer(e *entry, typ byte, body []byte) {
 	case pgwire.MsgErrorResponse:
 		w.failed(e, body)
 	case pgwire.MsgCommandComplete:
-		e.complete(body)
+		w.complete(e, body)
 		w.copyEnds(e, "00000")
 		w.ends(e, OpExecute)
 	case pgwire.MsgEmptyQueryResponse, pgwire.MsgPortalSuspended:
@@ -300,9 +307,10 @@ func (w *watch) flush(status byte) {
 	if len(w.done) == 0 {
 		return
 	}
-	now := clockNow()
+	at := time.Now()
+	now := clockOf(at)
 	for i, e := range w.done {
-		e.Tx, e.Exec = status, since(now, e.from)
+		e.At, e.Tx, e.Exec = at, status, since(now, e.from)
 		w.tell(e)
 		w.done[i] = nil
 	}
@@ -377,19 +385,20 @@ func (w *watch) refuse(code, text string, told bool) {
 }
 
 // complete notes a CommandComplete.
-func (e *entry) complete(body []byte) {
+func (w *watch) complete(e *entry, body []byte) {
 	if n := indexNUL(body); n >= 0 {
 		body = body[:n]
 	}
-	tag := tagString(body)
+	if string(body) != w.tag { // most are like the one before
+		w.tag = tagString(body)
+	}
 	if e.Tags == nil {
-		e.tag[0] = tag
+		e.tag[0] = w.tag
 		e.Tags = e.tag[:1:1]
 	} else {
-		e.Tags = append(e.Tags, tag)
+		e.Tags = append(e.Tags, w.tag)
 	}
-	verb, _, _ := bytes.Cut(body, []byte{' '})
-	count, _ := strconv.ParseInt(string(body[bytes.LastIndexByte(body, ' ')+1:]), 10, 64)
+	verb, count := tagCount(body)
 	switch string(verb) {
 	case "INSERT", "UPDATE", "DELETE", "MERGE", "COPY":
 		e.Rows += count
@@ -401,6 +410,22 @@ func (e *entry) complete(body []byte) {
 	if e.copy.state == copyIn {
 		e.copy.rows = count
 	}
+}
+
+// tagCount takes a command tag apart: its first word, and the number at its end, 0 when there is none.
+func tagCount(tag []byte) (verb []byte, count int64) {
+	verb = tag
+	if n := bytes.IndexByte(tag, ' '); n >= 0 {
+		verb = tag[:n]
+	}
+	for i, unit := len(tag)-1, int64(1); i >= 0 && tag[i] != ' '; i, unit = i-1, unit*10 {
+		digit := tag[i] - '0'
+		if digit > 9 || unit > 1e17 {
+			return verb, 0
+		}
+		count += int64(digit) * unit
+	}
+	return verb, count
 }
 
 // commonTags are not allocated.
@@ -440,10 +465,10 @@ func (e *entry) copyBegins(typ byte, body []byte) {
 
 // copyEnds tells of a COPY's data phase, if e is in one.
 func (w *watch) copyEnds(e *entry, code string) {
-	c := e.copy
-	if c.state == copyNone {
+	if e.copy.state == copyNone {
 		return
 	}
+	c := e.copy
 	e.copy = copying{}
 	w.number(e)
 	if c.state != copyOut {
