@@ -57,8 +57,11 @@ func (c *Conn) ReadIdle(p []byte) (int, error) {
 		c.wire.asking = true
 		n, err := c.tls.Read(p)
 		c.wire.asking = false
-		if n > 0 || !errors.Is(err, errNothing) {
+		switch {
+		case !errors.Is(err, errNothing):
 			return n, err
+		case n > 0: // half an alert may stand behind it
+			return n, nil
 		}
 	}
 	if err := c.wire.wait(); err != nil {

@@ -265,7 +265,7 @@ func (s *Server) parameter(body []byte, whole bool) (v verdict, err error) {
 			s.pinAnyway(sqllex.Role)
 		}
 	}
-	if s.ledger.fifo.empty() {
+	if s.ledger.clean() {
 		s.setBase(name, value) // nobody asked: the server's configuration was reloaded
 	}
 	if !slices.Contains(s.changed, name) {

@@ -112,3 +112,29 @@ func TestW57ABatchWhoseSyncWasEatenIsOpen(t *testing.T) {
 		t.Errorf("read %d", n)
 	}
 }
+
+// W46, W57: what the end of a failed COPY puts back is reported while nothing is outstanding, and is the
+// client's own value all the same: the server's default is another, for whoever comes next.
+func TestW46WhatAFailedCopyPutsBackIsNoDefault(t *testing.T) {
+	w := Shared(t)
+	w.Exec(t, "orders", `drop table if exists w46; create table w46 (n int); grant all on w46 to alice;
+		create or replace function w46() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+		create trigger w46 before insert on w46 for each statement execute function w46()`)
+	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
+	c := b.DialTLS(t, w.Client("alice"))
+	c.Send(Startup(3<<16, "user", "alice", "database", "orders"))
+	c.ReadUntil('Z')
+	next := b.Connect(t, w.Client("alice"), "alice", "orders")
+	usual := one[string](t, next, "show timezone")
+	for _, m := range [][]byte{
+		Query("set timezone = 'Asia/Tokyo'"), Query("begin"), Query("set local timezone = 'Etc/GMT+5'"),
+		joined(Msg('P', "\x00copy w46 from stdin\x00\x00\x00"), Msg('B', "\x00\x00\x00\x00\x00\x00\x00\x00"), Msg('E', "\x00\x00\x00\x00\x00"), Msg('S', "")),
+		Query("rollback"),
+	} {
+		c.Send(m)
+		c.ReadUntil('Z')
+	}
+	if got := one[string](t, next, "show timezone"); got != usual {
+		t.Errorf("the next client's time zone is %s, want %s", got, usual)
+	}
+}
