@@ -127,6 +127,7 @@ type Server struct {
 	expiries   *expiries
 	readClocks func() (wall time.Time, mono time.Duration)
 	recordWait atomic.Int64       // nanoseconds that a test sets; 0: the constant
+	cancelWait atomic.Int64       // the same
 	barrier    func(point string) // tests hold sessions here; nil but in tests
 
 	metrics *admin.Metrics

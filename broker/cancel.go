@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -20,7 +21,7 @@ func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) {
 	if !s.failedCancels.allowed(c.Addr.Addr(), time.Now()) {
 		return
 	}
-	ctx, stop := context.WithTimeout(ctx, cancelTimeout)
+	ctx, stop := context.WithTimeout(ctx, cmp.Or(time.Duration(s.cancelWait.Load()), cancelTimeout))
 	defer stop()
 	r := newCancelRequest(c)
 	if !s.cancelHere(ctx, r) && !s.cancelElsewhere(ctx, r) {

@@ -190,21 +190,7 @@ func (l *lab) suffer(t *testing.T, alice *pki.Leaf, f *fault) {
 	}
 	l.left.Store(true)
 	l.faults.Store(nil)
-	other := l.login(alice)
-	ask(t, other, "select 1")
-	if got := hear(other, "C ZI"); got != "C ZI" {
-		t.Errorf("another client reads %q, want C ZI", got)
-	}
-	other.Close()
-	l.poll("nothing to be left", func() bool {
-		kept := 0
-		for _, p := range l.server.pools.Stats() {
-			if kept += p.Idle; p.Active+p.Closing+p.Waiting+p.Login > 0 {
-				return false
-			}
-		}
-		return len(l.server.live.all()) == 0 && l.pg.Open() == kept
-	})
+	l.nextIsServed(t, alice)
 }
 
 // active is how many server connections are leased.

@@ -41,7 +41,8 @@ type lab struct {
 	record string       // directory of the audit
 	ran    atomic.Int64 // queries that PostgreSQL has been sent
 	faults atomic.Pointer[fault]
-	ahead  atomic.Int64 // nanoseconds by which the clocks that end certificates are fast
+	cancel atomic.Pointer[func(*fakepg.Conn)] // what PostgreSQL does with a cancel request; nil: closes at once
+	ahead  atomic.Int64                       // nanoseconds by which the clocks that end certificates are fast
 
 	transactions atomic.Bool // the rules say transaction mode
 	left         atomic.Bool // the client has closed its connection
@@ -66,6 +67,10 @@ func newAuditedLab(t testing.TB, size int, barrier func(point string), record au
 	})
 	l.pg = fakepg.Start(t, fakepg.Options{TLS: &tls.Config{
 		Certificates: []tls.Certificate{l.Server("localhost").TLS()}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: l.Env.Broker.Pool(),
+	}, Cancel: func(c *fakepg.Conn, _ pgwire.CancelKey) {
+		if f := l.cancel.Load(); f != nil {
+			(*f)(c)
+		}
 	}}, l.obey)
 	l.trust = trust.Config{Listener: "main", ClientCA: []string{l.WriteCA(l.Clients, "clients")}}
 	l.trust.CertFile, l.trust.KeyFile = l.WriteLeaf(l.Server(), "server")
