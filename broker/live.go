@@ -8,6 +8,7 @@ import "sync"
 type liveSessions struct {
 	mu   sync.Mutex
 	byID map[SessionID]*session
+	came []*session // since newcomers was last asked
 }
 
 func newLiveSessions() *liveSessions { return &liveSessions{byID: make(map[SessionID]*session)} }
@@ -16,12 +17,23 @@ func (l *liveSessions) enter(s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.byID[s.id] = s
+	l.came = append(l.came, s)
+}
+
+// newcomers returns the sessions that have entered since it was last called, to its one caller.
+func (l *liveSessions) newcomers() []*session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.came
+	l.came = nil
+	return list
 }
 
 func (l *liveSessions) leave(s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.byID, s.id)
+	s.left.Store(true)
 }
 
 func (l *liveSessions) has(s *session) bool {

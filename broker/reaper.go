@@ -9,11 +9,16 @@ import (
 
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/policy"
 )
 
-// reapInterval is how late a timeout may be noticed. One sweep looks at a few clocks of each session
-// and takes no lock of theirs.
-const reapInterval = 100 * time.Millisecond
+// reapInterval is how late a timeout may be noticed. idlePatience is after what time a session is looked
+// at again that nothing was going on in: thousands of idle ones that were looked at each time cost
+// the processor's caches more than its time.
+const (
+	reapInterval = 100 * time.Millisecond
+	idlePatience = time.Second
+)
 
 // reap ends sessions that have outstayed a limit, until ctx ends.
 func (s *Server) reap(ctx context.Context) {
@@ -21,33 +26,59 @@ func (s *Server) reap(ctx context.Context) {
 	defer tick.Stop()
 	var cancels sync.WaitGroup
 	defer cancels.Wait()
+	var r rounds
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, c := range s.live.all() {
-				c.checkClocks(now, &cancels)
-			}
+			r.sweep(s.live.newcomers(), func(c *session) time.Duration { return c.checkClocks(now, &cancels) })
 		}
 	}
 }
 
-// checkClocks compares the session's clocks with its limits. A cancel request runs in cancels.
-func (s *session) checkClocks(now time.Time, cancels *sync.WaitGroup) {
+// rounds are the sessions by when they are to be looked at next. One goroutine uses it. Its zero value
+// is empty.
+type rounds struct {
+	slots [idlePatience/reapInterval + 1][]*session
+	at    int // the slot that is due
+}
+
+// sweep looks at the sessions that are new or due. look says after what time a session has to be looked
+// at again; those that have left are forgotten.
+func (r *rounds) sweep(came []*session, look func(*session) time.Duration) {
+	due := r.slots[r.at]
+	for _, list := range [2][]*session{due, came} {
+		for _, c := range list {
+			if c.left.Load() {
+				continue
+			}
+			ahead := min(max(1, int(look(c)/reapInterval)), len(r.slots)-1)
+			slot := &r.slots[(r.at+ahead)%len(r.slots)]
+			*slot = append(*slot, c)
+		}
+	}
+	clear(due) // what has left is not to be kept
+	r.slots[r.at] = due[:0]
+	r.at = (r.at + 1) % len(r.slots)
+}
+
+// checkClocks compares the session's clocks with its limits, and says after what time, at the latest, it
+// has to do so again. A cancel request runs in cancels.
+func (s *session) checkClocks(now time.Time, cancels *sync.WaitGroup) time.Duration {
 	s.mu.Lock()
 	r := s.relay
 	s.mu.Unlock()
 	d := s.decided.Load()
 	if d == nil || d.grant == nil {
-		return
+		return reapInterval
 	}
 	if s.inQueue(r, d) && s.client.Conn.HungUp() {
 		s.end(relay.End{Reason: relay.ClientClosed})
-		return
+		return reapInterval
 	}
 	if r == nil {
-		return
+		return reapInterval
 	}
 	limits, clocks := d.grant.Session, r.Clocks()
 	switch {
@@ -61,7 +92,28 @@ func (s *session) checkClocks(now time.Time, cancels *sync.WaitGroup) {
 		s.end(timeout(reasonIdleTimeout, pgwire.IdleSessionTimeout, "idle-session timeout"))
 	case passed(clocks.Running, limits.StatementTimeout, now) && !d.request.Replication:
 		s.overdue(r, clocks.Running, now.Sub(clocks.Running)-limits.StatementTimeout, cancels)
+	case clocks.Idle && clocks.Running.IsZero() && !r.Queued():
+		return s.patience(&limits, clocks.LastActive, now)
 	}
+	return reapInterval
+}
+
+// patience is how long a session in which nothing is going on needs no look: what begins in this moment is
+// not late before its limit has passed.
+func (s *session) patience(limits *policy.Session, active, now time.Time) time.Duration {
+	soonest := idlePatience
+	for _, limit := range []time.Duration{limits.StatementTimeout, s.door.IdleInTransactionTimeout, s.door.OpenBatchTimeout} {
+		if limit > 0 {
+			soonest = min(soonest, limit)
+		}
+	}
+	if limits.IdleTimeout > 0 {
+		soonest = min(soonest, limits.IdleTimeout-now.Sub(active))
+	}
+	if limits.MaxDuration > 0 {
+		soonest = min(soonest, limits.MaxDuration-now.Sub(s.began))
+	}
+	return soonest
 }
 
 // inQueue says whether the session waits for a server connection, its first or another. Meanwhile

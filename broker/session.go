@@ -50,6 +50,7 @@ type session struct {
 	// the role may still log in, when that is due.
 	unproven bool
 
+	left      atomic.Bool  // of the live sessions: it was one, and is no more
 	cancelled atomic.Int64 // start, in Unix nanoseconds, of the statement that was cancelled for its time
 
 	// decided is the login's decision in force; whoever ends sessions reads it.
