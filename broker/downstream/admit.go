@@ -242,7 +242,7 @@ func (a *admission) handshake() error {
 	a.stage = StageTLS
 	began := time.Now()
 	o := a.conn.wire.opening
-	o.slots = a.cfg.Handshakes
+	o.slots, o.sent = a.cfg.Handshakes, false
 	server := tls.Server(a.conn.wire, a.cfg.TLS())
 	err := o.handshake(server)
 	a.tlsTime = time.Since(began)
@@ -261,7 +261,13 @@ func (o *opening) handshake(server *tls.Conn) error {
 		o.release()
 		o.slots = nil
 	}()
-	return server.Handshake() // ends by the deadline of the socket
+	if err := server.Handshake(); err != nil { // ends by the deadline of the socket
+		return err
+	}
+	if o.slots != nil {
+		o.slots.Completed()
+	}
+	return nil
 }
 
 // startup reads the start-up packet, inside TLS or on a trusted socket.

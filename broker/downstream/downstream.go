@@ -41,10 +41,14 @@ type Config struct {
 	Handshakes Slots
 }
 
-// Slots is a counting semaphore. Acquire waits for n slots, or for ctx's end and returns its error.
+// Slots shares out the processor among handshakes: first those whose client has not been answered yet.
 type Slots interface {
-	Acquire(ctx context.Context, n int64) error
-	Release(n int64)
+	// Acquire waits for a slot, or for ctx's end and returns its error.
+	Acquire(ctx context.Context, first bool) error
+	// Release gives a slot back, which has computed for so long.
+	Release(first bool, computed time.Duration)
+	// Completed says that a client has finished its handshake.
+	Completed()
 }
 
 // Client is an admitted connection: TLS is up, the start-up packet is read, nobody is

@@ -44,7 +44,9 @@ type wire struct {
 type opening struct {
 	ctx     context.Context // ends with the handshake deadline; lives as long as Admit
 	slots   Slots
-	holding bool
+	holding time.Time // since when it has a slot; zero: it has none
+	// sent says that TLS has sent something, answered that it had when the slot was given.
+	sent, answered bool
 
 	first    byte
 	hasFirst bool
@@ -94,17 +96,17 @@ func (o *opening) read(raw net.Conn, p []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	if err := o.slots.Acquire(o.ctx, 1); err != nil {
+	if err := o.slots.Acquire(o.ctx, !o.sent); err != nil {
 		return 0, err
 	}
-	o.holding = true
+	o.answered, o.holding = o.sent, time.Now()
 	return n, nil
 }
 
 func (o *opening) release() {
-	if o.holding {
-		o.slots.Release(1)
-		o.holding = false
+	if !o.holding.IsZero() {
+		o.slots.Release(o.sent && !o.answered, time.Since(o.holding))
+		o.holding = time.Time{}
 	}
 }
 
@@ -151,6 +153,9 @@ func (w *wire) flush() error {
 }
 
 func (w *wire) send(p []byte) (int, error) {
+	if w.opening != nil {
+		w.opening.sent = true
+	}
 	w.arm()
 	return w.raw.Write(p)
 }

@@ -33,12 +33,12 @@ func openAudit(cfg *config.Config) (*audit.Log, error) {
 }
 
 // brokerConfig is what stays for the life of the process.
-func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log) broker.Config {
+func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log, later later) broker.Config {
 	c := broker.Config{
 		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
 		DrainTimeout: cfg.Shutdown.DrainTimeout, UpgradeTimeout: cfg.Shutdown.UpgradeTimeout, Version: readBuildInfo().Version, LocksFile: cfg.Admin.LocksFile,
 	}
-	shared := newHandshakes(handshakeShare())
+	shared := newHandshakes(later, handshakeShare())
 	for i := range cfg.Listeners {
 		c.Listeners = append(c.Listeners, brokerListener(&cfg.Listeners[i], shared))
 	}
@@ -51,8 +51,8 @@ func brokerListener(l *config.Listener, shared *handshakes) broker.Listener {
 		HandshakeTimeout: l.HandshakeTimeout, WriteTimeout: l.WriteTimeout,
 		PlaintextCancel: l.PlaintextCancel, ProxyProtocol: l.ProxyProtocol, Handshakes: shared,
 	}
-	if int64(l.MaxHandshakes) < handshakeShare() {
-		admission.Handshakes = shared.fewer(int64(l.MaxHandshakes))
+	if l.MaxHandshakes < handshakeShare() {
+		admission.Handshakes = shared.fewer(l.MaxHandshakes)
 	}
 	return broker.Listener{
 		Name: l.Name, Address: l.Address, Admission: admission,

@@ -2,12 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// calls is a later, and a way to wait for all that it has begun.
+func calls(t *testing.T) later {
+	var begun sync.WaitGroup
+	t.Cleanup(begun.Wait)
+	return func(after time.Duration, do func()) {
+		begun.Go(func() {
+			time.Sleep(after)
+			do()
+		})
+	}
+}
 
 // While handshakes queue there is a thread more than processors, and no longer.
 func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
@@ -21,16 +36,16 @@ func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
 				t.Errorf("GOMAXPROCS is %d %s, want %d", got, when, want)
 			}
 		}
-		h := newHandshakes(1)
+		h := newHandshakes(calls(t), 1)
 		queue := func(h *handshakes) {
 			t.Helper()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if h.Acquire(ctx, 1) == nil {
-				t.Error("a slot that is taken was given")
+			if err := h.Acquire(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a slot that is taken: %v", err)
 			}
 		}
-		if err := h.Acquire(t.Context(), 1); err != nil {
+		if err := h.Acquire(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		threads(usual, "with one handshake")
@@ -39,7 +54,7 @@ func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
 		time.Sleep(crowdLasts - 2*time.Second)
 		queue(h)
 		own := h.fewer(1)
-		if err := own.Acquire(t.Context(), 1); err != nil {
+		if err := own.Acquire(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		queue(own)
@@ -47,10 +62,98 @@ func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
 		time.Sleep(crowdLasts - 2*time.Second)
 		threads(usual+1, "while the last is not long ago")
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		threads(usual, "afterwards")
 		queue(h)
 		threads(usual+1, "with another crowd")
 		time.Sleep(2 * crowdLasts)
 		threads(usual, "in the end")
+	})
+}
+
+// A client that has answered goes before those that wait for a first answer, three times in a row.
+func TestHandshakesFinishWhatIsBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandshakes(calls(t), 1)
+		if err := h.Acquire(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		var waiting sync.WaitGroup
+		come := func(name string, first bool) {
+			waiting.Go(func() {
+				if err := h.Acquire(t.Context(), first); err != nil {
+					t.Error(err)
+				}
+				got = append(got, name)
+				h.Release(false, 0)
+			})
+			synctest.Wait()
+		}
+		for _, name := range []string{"new 1", "new 2"} {
+			come(name, true)
+		}
+		for _, name := range []string{"known 1", "known 2", "known 3", "known 4"} {
+			come(name, false)
+		}
+		h.Release(false, 0)
+		waiting.Wait()
+		want := []string{"known 1", "known 2", "known 3", "new 1", "known 4", "new 2"}
+		if !slices.Equal(got, want) {
+			t.Errorf("in the order %q, want %q", got, want)
+		}
+	})
+}
+
+// T86: when many more handshakes are begun than finished a slot rests after each, but not for clients
+// that finish theirs; a storm of logins rests never.
+func TestHandshakesRestInAFlood(t *testing.T) {
+	const computed = time.Millisecond
+	run := func(t *testing.T, n int, finishes bool) (h *handshakes, took time.Duration) {
+		h = newHandshakes(calls(t), 1)
+		h.rests = 3
+		began := time.Now()
+		for range n {
+			for _, first := range []bool{true, false} {
+				if !first && !finishes {
+					continue
+				}
+				if err := h.Acquire(t.Context(), first); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(computed)
+				h.Release(first, computed)
+			}
+			if finishes {
+				h.Completed()
+			}
+		}
+		return h, time.Since(began)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10 * patience
+		if _, took := run(t, n, true); took != n*2*computed {
+			t.Errorf("%d logins took %v, want %v", n, took, n*2*computed)
+		}
+		h, took := run(t, n, false)
+		if took < 3*n*computed || took > 4*n*computed {
+			t.Errorf("%d handshakes that nobody finishes took %v, want nearly four times %v", n, took, n*computed)
+		}
+		began := time.Now()
+		if err := h.Acquire(t.Context(), false); err != nil || time.Since(began) > 0 {
+			t.Errorf("a client that finishes waited %v (%v)", time.Since(began), err)
+		}
+		h.Release(false, computed)
+		time.Sleep(time.Duration(2*patience/forgiven+1) * time.Second)
+		began = time.Now()
+		for range patience / 2 {
+			if err := h.Acquire(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			h.Release(true, computed)
+		}
+		if time.Since(began) > 0 {
+			t.Errorf("after the flood handshakes took %v to begin", time.Since(began))
+		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
@@ -114,7 +115,7 @@ func (p *process) takeOver() (err error) {
 }
 
 func (p *process) openServer() (err error) {
-	settings := brokerConfig(p.cfg, p.log, p.trail)
+	settings := brokerConfig(p.cfg, p.log, p.trail, p.later)
 	settings.Reload = func(context.Context) error { return p.reloader.Reload(causeCommand) }
 	settings.Sinks = p.copies.gauges
 	settings.Peers, settings.Taken = p.place, p.taken
@@ -211,6 +212,17 @@ func (p *process) settle(ctx context.Context, served <-chan struct{}) error {
 	defer notifyManager(ctx, p.log, state, p.server.Released)()
 	<-served
 	return nil
+}
+
+// later calls do after a while, unless the process stops before that; close joins it.
+func (p *process) later(after time.Duration, do func()) {
+	p.background.Go(func() {
+		select {
+		case <-time.After(after):
+			do()
+		case <-p.ctx.Done():
+		}
+	})
 }
 
 // reload is SIGHUP; what comes of it is logged.
