@@ -20,7 +20,8 @@ import (
 type fault struct {
 	name   string
 	sends  []byte // by the client; default: a Query
-	typ    byte   // of the message that the fault answers; default: Query
+	typ    byte   // of the message that the fault answers; default: the Query "select fault"
+	on     func(fakepg.Message) bool
 	server func(l *lab, c *fakepg.Conn) (goOn bool)
 
 	// What the client reads, as fakepg.Shape writes it. "cut" is the front of a message. With "end" the
@@ -30,7 +31,10 @@ type fault struct {
 }
 
 // on says whether a message of the broker's is the one that the fault answers.
-func (f *fault) on(m fakepg.Message) bool {
+func (f *fault) answers(m fakepg.Message) bool {
+	if f.on != nil {
+		return f.on(m)
+	}
 	if f.typ == 0 {
 		return m.Type == pgwire.MsgQuery && m.String() == "select fault"
 	}

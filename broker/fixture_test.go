@@ -148,7 +148,7 @@ func (l *lab) obey(c *fakepg.Conn) {
 		if !ok || m.Type == 'X' {
 			return
 		}
-		if f := l.faults.Load(); f != nil && f.on(m) {
+		if f := l.faults.Load(); f != nil && f.answers(m) {
 			if !f.server(l, c) {
 				return
 			}

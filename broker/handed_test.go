@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/tls"
 	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,24 +71,19 @@ func TestW74ACancelThatIsNeverAnswered(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l, alice := handed(t, mode)
 			l.server.cancelWait.Store(int64(time.Second))
-			came := make(chan struct{})
+			running, came := make(chan struct{}), make(chan struct{})
 			hold := func(c *fakepg.Conn) { close(came); c.AwaitClose() }
 			l.cancel.Store(&hold)
 			l.faults.Store(&fault{server: func(_ *lab, c *fakepg.Conn) bool {
+				close(running)
 				<-came
 				c.Reply("E57014 ZI")
 				return true
 			}})
-			conn := l.dial(alice)
-			typ, key := read(conn, "KE")
-			if typ != 'K' {
-				t.Fatalf("login: %c %q", typ, key)
-			}
-			read(conn, "Z")
+			conn, cancel := l.cancellable(t, alice)
 			say(t, conn, fakepg.Query("select fault"))
-			l.poll("the statement to run", func() bool { return l.faults.Load() != nil && l.active() == 1 })
-			cancel := l.dialTLS(alice)
-			say(t, cancel, pgwire.AppendCancelRequest(nil, pgwire.CancelKey{PID: binary.BigEndian.Uint32(key), Secret: key[4:]}))
+			<-running
+			cancel()
 			if mode == "session" {
 				hears(t, conn, "E57014 ZI F08006 end")
 			} else {
@@ -110,12 +106,67 @@ func TestW74ACancelThatIsNeverAnswered(t *testing.T) {
 	}
 }
 
+// W50: a connection refuses the settings that the next request counts on, behind which that request has been
+// sent already. What it answers to that is nobody's: both sides end.
+func TestW50AReplayedSettingIsRefused(t *testing.T) {
+	l, alice := handed(t, "transaction")
+	l.faults.Store(&fault{on: func(m fakepg.Message) bool {
+		return m.Type == pgwire.MsgQuery && strings.Contains(m.String(), "lock_timeout")
+	}, server: func(l *lab, c *fakepg.Conn) bool {
+		if l.pg.Accepted() == 1 {
+			c.Reply("C=SET ZI")
+			l.poll("the connection to be idle", func() bool { return l.active() == 0 })
+			return false // and the connection ends
+		}
+		c.Reply("E22023 ZI C ZI") // the second answer is to the client's own request
+		c.AwaitClose()
+		return false
+	}})
+	conn := l.login(alice)
+	ask(t, conn, "set lock_timeout = '7s'")
+	hears(t, conn, "C ZI")
+	l.poll("the first connection to be gone", func() bool { return l.pg.Open() == 0 })
+	ask(t, conn, "select 1")
+	hears(t, conn, "F08006 end")
+	l.faults.Store(nil)
+	l.nextIsServed(t, alice)
+}
+
+// W62: a client that goes while its COPY waits for data leaves a connection that serves nobody else: the
+// broker fails the COPY or closes, and asks nothing in between.
+func TestW62AClientThatGoesInACopy(t *testing.T) {
+	for _, mode := range []string{"session", "transaction"} {
+		t.Run(mode, func(t *testing.T) {
+			l, alice := handed(t, mode)
+			l.faults.Store(&fault{server: func(_ *lab, c *fakepg.Conn) bool {
+				c.Reply("G")
+				for {
+					switch m, ok := c.Read(); {
+					case !ok:
+						return false
+					case m.Type != pgwire.MsgCopyData && m.Type != pgwire.MsgCopyFail && m.Type != pgwire.MsgTerminate:
+						t.Errorf("a COPY is sent %c %q", m.Type, m)
+					}
+				}
+			}})
+			conn := l.login(alice)
+			say(t, conn, fakepg.Query("select fault"))
+			hears(t, conn, "G")
+			say(t, conn, fakepg.CopyData("half a r"))
+			conn.NetConn().Close()
+			l.faults.Store(nil)
+			l.nextIsServed(t, alice)
+		})
+	}
+}
+
 // handed is a lab with one server connection at most, and a client's certificate.
 func handed(t *testing.T, mode string) (*lab, *pki.Leaf) {
 	rule := everybody
 	rule.PoolMode = mode
 	l := newLab(t, 1, nil, rule)
 	l.transactions.Store(mode == "transaction")
+	l.up.Pool.LoginCheck = time.Hour // a connection stays: the fake knows no answer to the question
 	return l, l.Issue(l.Clients, pki.Shape{CN: "alice"})
 }
 
@@ -149,4 +200,21 @@ func (l *lab) nextIsServed(t *testing.T, leaf *pki.Leaf) {
 		}
 		return len(l.server.live.all()) == 0 && l.pg.Open() == kept
 	})
+}
+
+// cancellable is login with what sends a cancel request for the session.
+func (l *lab) cancellable(t *testing.T, leaf *pki.Leaf) (conn *tls.Conn, cancel func() *tls.Conn) {
+	t.Helper()
+	conn = l.dial(leaf)
+	typ, key := read(conn, "KE")
+	if typ != 'K' {
+		t.Fatalf("login: %c %q", typ, key)
+	}
+	read(conn, "Z")
+	return conn, func() *tls.Conn {
+		t.Helper()
+		c := l.dialTLS(leaf)
+		say(t, c, pgwire.AppendCancelRequest(nil, pgwire.CancelKey{PID: binary.BigEndian.Uint32(key), Secret: key[4:]}))
+		return c
+	}
 }

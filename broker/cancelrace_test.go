@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"io"
+	"testing"
+
+	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/testenv/fakepg"
+)
+
+// W73: a cancel request for a session that holds no server connection any more reaches none: what runs there
+// is somebody else's.
+func TestW73ACancelOfWhatIsOver(t *testing.T) {
+	l, alice := handed(t, "transaction")
+	running, finish := make(chan struct{}), make(chan struct{})
+	l.faults.Store(&fault{server: func(_ *lab, c *fakepg.Conn) bool {
+		close(running)
+		<-finish
+		c.Reply("C ZI")
+		return true
+	}})
+	conn, cancel := l.cancellable(t, alice)
+	ask(t, conn, "select 1")
+	hears(t, conn, "C ZI")
+	other := l.login(alice)
+	ask(t, other, "select fault")
+	<-running
+	io.Copy(io.Discard, cancel()) // up to its end: it has had its effect
+	if n := len(l.pg.Cancels()); n != 0 {
+		t.Errorf("%d cancel requests reached the server connection of another session", n)
+	}
+	close(finish)
+	hears(t, other, "C ZI")
+	conn.Close()
+	other.Close()
+}
+
+// W75: while the server answers the broker, which makes the connection fit for the session, a cancel request
+// reaches nothing: what it would fail is not the client's.
+func TestW75ACancelDuringAReplay(t *testing.T) {
+	l, alice := handed(t, "transaction")
+	running, finish := make(chan struct{}), make(chan struct{})
+	l.faults.Store(&fault{on: func(m fakepg.Message) bool {
+		return m.Type == pgwire.MsgQuery && len(m.String()) > 0 && m.String() != "select 1"
+	}, server: func(l *lab, c *fakepg.Conn) bool {
+		if l.pg.Accepted() == 1 { // the client's own SET
+			c.Reply("C=SET ZI")
+			l.poll("the connection to be idle", func() bool { return l.active() == 0 })
+			return false // and the connection ends
+		}
+		close(running)
+		<-finish
+		c.Reply("C ZI")
+		return true
+	}})
+	conn, cancel := l.cancellable(t, alice)
+	ask(t, conn, "set lock_timeout = '7s'")
+	hears(t, conn, "C ZI")
+	l.poll("the first connection to be gone", func() bool { return l.pg.Open() == 0 })
+	ask(t, conn, "select 1")
+	<-running
+	io.Copy(io.Discard, cancel())
+	if n := len(l.pg.Cancels()); n != 0 {
+		t.Errorf("%d cancel requests reached a server that answers the broker", n)
+	}
+	close(finish)
+	hears(t, conn, "C ZI")
+	conn.Close()
+}
