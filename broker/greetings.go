@@ -107,18 +107,26 @@ func (g *greetings) forget(scope pool.Scope) {
 	}
 }
 
+// greets gives the pool key and the upstream of a session whose login may be answered by, and adds to,
+// what is remembered; ok is false for the others: in session mode, and of replication.
+func (s *session) greets() (key pool.Key, up *Upstream, ok bool) {
+	d := s.decided.Load()
+	if s.mode() != relay.TransactionMode || d.request.Replication {
+		return pool.Key{}, nil, false
+	}
+	if up = d.snapshot.Upstreams[d.grant.Upstream]; up == nil {
+		return pool.Key{}, nil, false
+	}
+	return poolKey(d.grant, up.Pool.Share), up, true
+}
+
 // greeting is what the session's client may be told without a server connection, or nil: then it has
 // to have one. Called by login.
 func (s *session) greeting(setup *relay.Setup) *relay.Greeting {
-	d := s.decided.Load()
-	if s.mode() != relay.TransactionMode || d.request.Replication {
+	key, up, ok := s.greets()
+	if !ok {
 		return nil
 	}
-	up := d.snapshot.Upstreams[d.grant.Upstream]
-	if up == nil {
-		return nil
-	}
-	key := poolKey(d.grant, up.Pool.Share)
 	found := s.server.greetings.find(key, setup)
 	if found == nil || !s.server.pools.Ready(key, up.Pool.LoginCheck) {
 		return nil
@@ -130,10 +138,9 @@ func (s *session) greeting(setup *relay.Setup) *relay.Greeting {
 // greet keeps what the login has shown for those that come after it. Called by login, which holds the
 // server with the session's setup.
 func (s *session) greet(server *relay.Server, setup *relay.Setup, profile *relay.Profile) {
-	d := s.decided.Load()
-	if s.mode() != relay.TransactionMode || d.request.Replication {
+	key, _, ok := s.greets()
+	if !ok {
 		return
 	}
-	key := poolKey(d.grant, d.snapshot.Upstreams[d.grant.Upstream].Pool.Share)
 	s.server.greetings.remember(key, setup, server.ServerConfig.Params, server.Greeting(profile, setup))
 }

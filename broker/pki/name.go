@@ -28,12 +28,19 @@ type attribute struct {
 	Value string `asn1:"utf8"`
 }
 
+// maxNameText is how many characters a CN, O or OU may have: ub-common-name and its like in X.520 and in
+// RFC 5280, appendix A.1. What logs in may have more (T17): others have issued it.
+const maxNameText = 64
+
 // encode returns the name in DER.
 func (s Subject) encode() ([]byte, error) {
 	rdns := [][]attribute{} // not nil: an empty name is an empty SEQUENCE
 	add := func(flag string, typ asn1.ObjectIdentifier, value string) error {
 		if err := checkText(flag, value); err != nil {
 			return err
+		}
+		if n := utf8.RuneCountInString(value); n > maxNameText {
+			return fmt.Errorf("%s %q: has %d characters, and X.520 allows %d: choose a shorter one", flag, value, n, maxNameText)
 		}
 		rdns = append(rdns, []attribute{{typ, value}})
 		return nil

@@ -164,6 +164,7 @@ func TestIssueServer(t *testing.T) {
 func TestRefusedRequests(t *testing.T) {
 	ca, dir := newCA(t)
 	issue(t, ca, pki.Request{Name: "taken", Subject: pki.Subject{CN: "taken"}})
+	issue(t, ca, pki.Request{Name: "long", Subject: pki.Subject{CN: strings.Repeat("é", 64)}})
 	alice := pki.Subject{CN: "alice"}
 	boom := errors.New("not this one")
 	for _, tt := range []struct {
@@ -179,6 +180,8 @@ func TestRefusedRequests(t *testing.T) {
 		{"the CA", pki.Request{Name: "ca", Subject: alice}, "ca.crt exists"},
 		{"nobody", pki.Request{Name: "a"}, "names nobody"},
 		{"newline", pki.Request{Name: "a", Subject: pki.Subject{CN: "a\nb"}}, "control character"},
+		{"CN of 65", pki.Request{Name: "a", Subject: pki.Subject{CN: strings.Repeat("é", 65)}}, "has 65 characters, and X.520 allows 64"},
+		{"OU of 65", pki.Request{Name: "a", Subject: pki.Subject{CN: "a", OU: []string{strings.Repeat("x", 65)}}}, "has 65 characters"},
 		{"not UTF-8", pki.Request{Name: "a", Subject: pki.Subject{O: []string{"\xff"}}}, "not UTF-8"},
 		{"empty OU", pki.Request{Name: "a", Subject: pki.Subject{OU: []string{""}}}, "ou: empty"},
 		{"dns", pki.Request{Name: "a", AltNames: pki.AltNames{DNS: []string{"bücher.example"}}}, "xn--"},
