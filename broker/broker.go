@@ -22,6 +22,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/peer"
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/broker/sock"
 	"github.com/pgsignet/pgsignet/broker/stamp"
 	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/broker/upstream"
@@ -64,6 +65,7 @@ type Listener struct {
 	Name       string
 	Address    string       // host:port
 	Net        net.Listener // inherited; nil: Address is bound
+	ReusePort  bool         // other processes may bind Address, too
 	Admission  downstream.Config
 	MaxClients int // granted a login; 0: no cap
 	HalfOpen   int // accepted and not yet granted one; 0: no cap
@@ -199,8 +201,10 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	if err := s.locks.load(); err != nil {
 		return nil, err
 	}
-	if cfg.Taken != nil && cfg.Taken.Any() {
-		s.tenure.state = takes
+	if cfg.Taken != nil {
+		if cfg.Taken.Any() {
+			s.tenure.state = takes
+		}
 		if err := s.mergeLocks(cfg.Taken.Locks); err != nil {
 			return nil, err
 		}
@@ -228,6 +232,9 @@ func (s *Server) Listen() error {
 			continue
 		}
 		options := net.ListenConfig{KeepAlive: -1} // downstream.Admit sets it
+		if d.ReusePort {
+			options.Control = sock.SharePort
+		}
 		l, err := options.Listen(context.Background(), "tcp", d.Address)
 		if err != nil {
 			s.closeDoors()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -58,6 +59,10 @@ func (s *Server) Released() bool { return s.tenure.is(released) }
 // has changed.
 func (s *Server) handOver(conn *peer.Conn, m *peer.Message) {
 	log := s.log.With(zap.String("step", "hand-over"))
+	if m.Node != s.cfg.Node && m.Beside && s.beside() {
+		s.greetSibling(conn)
+		return
+	}
 	if err := s.mayHandOver(m); err != nil {
 		log.Warn("nothing handed over", zap.Error(err))
 		conn.Send(refusePeer(err))
@@ -83,7 +88,7 @@ func (s *Server) handOver(conn *peer.Conn, m *peer.Message) {
 func (s *Server) mayHandOver(m *peer.Message) error {
 	switch {
 	case m.Node != s.cfg.Node:
-		return fmt.Errorf("node %q uses this runtime_dir: give node %q another", s.cfg.Node, m.Node)
+		return fmt.Errorf("node %q uses this runtime_dir: give node %q another, or both brokers listeners with reuse_port", s.cfg.Node, m.Node)
 	case s.pools.Held():
 		return errors.New("a database is paused or disabled, which the new process would not know: RESUME and ENABLE it first")
 	}
@@ -94,12 +99,9 @@ func (s *Server) mayHandOver(m *peer.Message) error {
 func (s *Server) giveSockets(conn *peer.Conn) error {
 	conn.SetDeadline(time.Now().Add(peer.HandTimeout))
 	m := &peer.Message{Do: peer.OK}
-	for _, k := range s.locks.all(time.Now()) {
-		text, err := json.Marshal(k)
-		if err != nil {
-			return err
-		}
-		m.Locks = append(m.Locks, text)
+	var err error
+	if m.Locks, err = s.locksInForce(); err != nil {
+		return err
 	}
 	if err := conn.Send(m, s.sockets()...); err != nil {
 		return fmt.Errorf("send the sockets: %w", err)
@@ -122,6 +124,35 @@ func (s *Server) giveSockets(conn *peer.Conn) error {
 		}
 	}
 	return nil
+}
+
+// locksInForce are the locks as another process reads them.
+func (s *Server) locksInForce() (list []json.RawMessage, err error) {
+	for _, k := range s.locks.all(time.Now()) {
+		text, err := json.Marshal(k)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	return list, nil
+}
+
+// beside says whether other nodes may serve our port, and then share our runtime_dir.
+func (s *Server) beside() bool {
+	return slices.ContainsFunc(s.doors, func(d *door) bool { return d.ReusePort })
+}
+
+// greetSibling tells another node, which is about to serve beside this one, what is locked.
+func (s *Server) greetSibling(conn *peer.Conn) {
+	m := &peer.Message{Do: peer.Sibling}
+	var err error
+	if m.Locks, err = s.locksInForce(); err != nil {
+		m = refusePeer(err)
+	}
+	if err := conn.Send(m); err != nil {
+		s.log.Warn("process of runtime_dir not answered", zap.String("request", peer.Take), zap.Error(err))
+	}
 }
 
 // sockets are all that a new process takes.
@@ -165,7 +196,7 @@ func (s *Server) letGo() {
 	s.stopWhenEmpty(s.cfg.UpgradeTimeout)
 }
 
-// mergeLocks adds the locks of the process that this one takes over from.
+// mergeLocks adds the locks of the process that this one takes over from, and of the nodes beside it.
 func (s *Server) mergeLocks(list []json.RawMessage) error {
 	now := time.Now()
 	for _, text := range list {

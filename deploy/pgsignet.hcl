@@ -11,6 +11,7 @@ runtime_dir = "/run/pgsignet"           # where a new process takes over from th
 listener "main" {
   address   = "127.0.0.1:6432"
   #socket = "pgsignet-main"            # a systemd socket by name, instead of address when it is passed
+  reuse_port = false                  # other nodes may listen on the same address (SO_REUSEPORT; Linux)
   cert_file = "pki/server.crt"        # leaf first, then intermediates
   key_file  = "pki/server.key"        # 0600, or group-readable when root owns it
 

@@ -47,6 +47,8 @@ type Listener struct {
 	Address string // host:port; "" when only Socket is given
 	Socket  string // name of a systemd socket, used instead of Address when it is passed
 
+	ReusePort bool // other processes may listen on Address, too
+
 	CertFile, KeyFile string   // "" only with SPIFFE.WorkloadAPI, which then gives a certificate
 	ClientCA          []string // PEM bundles; empty only with SPIFFE
 	CRL               []string // files or directories

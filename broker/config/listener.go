@@ -15,6 +15,7 @@ type listenerBlock struct {
 
 	Address        *hcl.Attribute `hcl:"address,optional"`
 	Socket         *hcl.Attribute `hcl:"socket,optional"`
+	ReusePort      *hcl.Attribute `hcl:"reuse_port,optional"`
 	CertFile       *hcl.Attribute `hcl:"cert_file"`
 	KeyFile        *hcl.Attribute `hcl:"key_file"`
 	ClientCA       *hcl.Attribute `hcl:"client_ca,optional"`
@@ -68,9 +69,10 @@ const maxConnections = 1_000_000
 
 func (d *decoder) listener(b *listenerBlock) Listener {
 	l := Listener{
-		Name:    b.Name,
-		Address: d.hostPort(b.Address, ""),
-		Socket:  d.need(b.Socket),
+		Name:      b.Name,
+		Address:   d.hostPort(b.Address, ""),
+		Socket:    d.need(b.Socket),
+		ReusePort: d.boolean(b.ReusePort, false),
 	}
 	d.listenerTrust(b, &l)
 	d.listenerFiles(b, &l)

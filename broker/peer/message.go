@@ -25,16 +25,18 @@ const (
 
 	OK       = "ok"
 	Unknown  = "unknown"  // no session has that key, no lock that target
+	Sibling  = "sibling"  // the answer to Take of another node that serves beside the asker: its locks, no sockets
 	Released = "released" // the answer to Take of a process that has handed over, or is about to end
 	Refused  = "refused"  // Error says why
 )
 
 // Message is what goes over the socket, in either direction.
 type Message struct {
-	Do    string
-	Node  string `json:",omitempty"` // of the configuration: processes of one broker have one
-	Error string `json:",omitempty"`
-	Count int    `json:",omitempty"` // sessions ended
+	Do     string
+	Node   string `json:",omitempty"` // of the configuration: processes of one broker have one
+	Beside bool   `json:",omitempty"` // of the asker: nodes serve side by side (reuse_port)
+	Error  string `json:",omitempty"`
+	Count  int    `json:",omitempty"` // sessions ended
 
 	Sockets []Name            `json:",omitempty"` // of the descriptors that come along, in order
 	Locks   []json.RawMessage `json:",omitempty"`

@@ -62,7 +62,7 @@ func TestPlaceFindsTheOthers(t *testing.T) {
 	if got := a.Others(); !slices.Equal(got, []string{b.name}) {
 		t.Errorf("others %q, want %s alone", got, b.name)
 	}
-	if taken, err := a.takeFrom(t.Context(), "0000000.sock", ""); err == nil || taken != nil {
+	if taken, err := a.takeFrom(t.Context(), "0000000.sock", &Message{Do: Take}); err == nil || taken != nil {
 		t.Errorf("took %v, %v", taken, err)
 	}
 	b.Close()
@@ -154,7 +154,7 @@ func TestTakeOver(t *testing.T) {
 			return nil
 		}()
 	}()
-	taken, err := fresh.TakeOver(t.Context(), "test")
+	taken, err := fresh.TakeOver(t.Context(), "test", false)
 	if err != nil || !taken.Any() || len(taken.Locks) != 1 {
 		t.Fatalf("%+v, %v", taken, err)
 	}
@@ -221,4 +221,39 @@ func FuzzReceive(f *testing.F) {
 			t.Errorf("%q: %v, %d files, %v", data, m, len(files), err)
 		}
 	})
+}
+
+// Two nodes that start at the same moment do not wait for each other.
+func TestTakeOverAtOnce(t *testing.T) {
+	dir, err := os.MkdirTemp("", "peer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	var places [2]*Place
+	for i := range places {
+		if places[i], err = Open(dir); err != nil {
+			t.Fatal(err)
+		}
+		defer places[i].Close()
+	}
+	stop := places[0].answerMeanwhile() // as TakeOver does, for as long as it takes
+	taken, err := places[1].TakeOver(t.Context(), "b", true)
+	if err != nil || taken.Any() || len(taken.Locks) != 0 {
+		t.Errorf("%+v, %v", taken, err)
+	}
+	if answer, err := places[1].Ask(t.Context(), places[0].name, &Message{Do: Lock}); err != nil || answer.Do != Refused {
+		t.Errorf("a lock for a process that does not serve yet: %+v, %v", answer, err)
+	}
+	stop()
+	go func() { // what is asked after that waits for the process to serve
+		if c, err := places[0].Accept(); err == nil {
+			c.Receive()
+			c.Send(&Message{Do: Sibling, Locks: []json.RawMessage{json.RawMessage(`{"kind":"dn"}`)}})
+			c.Close()
+		}
+	}()
+	if taken, err = places[1].TakeOver(t.Context(), "b", true); err != nil || taken.Any() || len(taken.Locks) != 1 {
+		t.Errorf("of a node beside: %+v, %v", taken, err)
+	}
 }

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 )
 
 // Taken is what a new process has from the one that serves: it still serves, and goes on to until
 // Finish. The zero value has nothing.
 type Taken struct {
-	// Locks are in force there.
+	// Locks are in force there, and at the other nodes that serve beside it.
 	Locks []json.RawMessage
 
 	conn    *Conn // nil: nobody served
@@ -26,27 +27,70 @@ const (
 	HandTimeout   = time.Minute
 )
 
-// TakeOver asks the processes in the directory for their sockets. Nobody there, or nobody that
-// serves, is no error: there is nothing to take then.
-func (p *Place) TakeOver(ctx context.Context, node string) (*Taken, error) {
-	for _, name := range p.Others() {
-		t, err := p.takeFrom(ctx, name, node)
-		if errors.Is(err, ErrDead) || t == nil && err == nil {
-			continue
-		}
-		return t, err
+// TakeOver asks the processes in the directory for the sockets of that node. Nobody there, or nobody that
+// serves, is no error: there is nothing to take then. beside: other nodes may serve from this directory,
+// too, and have nothing to give but their locks.
+func (p *Place) TakeOver(ctx context.Context, node string, beside bool) (*Taken, error) {
+	if beside {
+		defer p.answerMeanwhile()()
 	}
-	return &Taken{}, nil
+	all := &Taken{}
+	for _, name := range p.Others() {
+		t, err := p.takeFrom(ctx, name, &Message{Do: Take, Node: node, Beside: beside})
+		switch {
+		case errors.Is(err, ErrDead):
+		case err != nil:
+			all.Close()
+			return nil, err
+		case t != nil && t.conn != nil:
+			t.Locks = append(t.Locks, all.Locks...)
+			return t, nil // it has what the other nodes have locked
+		case t != nil:
+			all.Locks = append(all.Locks, t.Locks...)
+		}
+	}
+	return all, nil
 }
 
+// answerMeanwhile tells whoever asks that this process does not serve, until stop is called: two that
+// start at once would else wait for each other.
+func (p *Place) answerMeanwhile() (stop func()) {
+	var answering sync.WaitGroup
+	answering.Go(func() { // until the deadline that stop sets
+		for {
+			c, err := p.Accept()
+			if err != nil {
+				return
+			}
+			c.SetDeadline(time.Now().Add(meanwhileTimeout))
+			m, files, err := c.Receive()
+			closeAll(files)
+			if err == nil && m.Do == Take {
+				c.Send(&Message{Do: Released})
+			} else if err == nil {
+				c.Send(&Message{Do: Refused, Error: "this process does not serve yet"})
+			}
+			c.Close()
+		}
+	})
+	return func() {
+		p.l.SetDeadline(time.Unix(1, 0))
+		answering.Wait()
+		p.l.SetDeadline(time.Time{})
+	}
+}
+
+// meanwhileTimeout is how long a process that is starting waits for what another has to say.
+const meanwhileTimeout = time.Second
+
 // takeFrom asks one process; nil when it does not serve.
-func (p *Place) takeFrom(ctx context.Context, name, node string) (*Taken, error) {
+func (p *Place) takeFrom(ctx context.Context, name string, take *Message) (*Taken, error) {
 	c, err := p.Dial(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(answerTimeout))
-	m, files, err := ask(c, &Message{Do: Take, Node: node})
+	m, files, err := ask(c, take)
 	switch {
 	case err != nil:
 		c.Close()
@@ -54,6 +98,9 @@ func (p *Place) takeFrom(ctx context.Context, name, node string) (*Taken, error)
 	case m.Do == Released:
 		c.Close()
 		return nil, nil
+	case m.Do == Sibling:
+		c.Close()
+		return &Taken{Locks: m.Locks}, nil
 	case m.Do != OK:
 		closeAll(files)
 		c.Close()

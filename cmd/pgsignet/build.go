@@ -55,7 +55,7 @@ func brokerListener(l *config.Listener, shared *handshakes) broker.Listener {
 		admission.Handshakes = shared.fewer(l.MaxHandshakes)
 	}
 	return broker.Listener{
-		Name: l.Name, Address: l.Address, Admission: admission,
+		Name: l.Name, Address: l.Address, ReusePort: l.ReusePort, Admission: admission,
 		MaxClients: l.MaxClients, HalfOpen: l.HalfOpen, HalfOpenPerAddress: l.HalfOpenPerAddress,
 		LoginBackoff:             l.LoginBackoff,
 		IdleInTransactionTimeout: l.IdleInTransactionTimeout, OpenBatchTimeout: l.OpenBatchTimeout,

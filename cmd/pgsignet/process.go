@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,7 +105,8 @@ func (p *process) takeOver() (err error) {
 	if p.place, err = peer.Open(p.cfg.RuntimeDir); err != nil {
 		return fmt.Errorf("runtime_dir: %w", err)
 	}
-	taken, err := p.place.TakeOver(p.ctx, p.cfg.Node)
+	beside := slices.ContainsFunc(p.cfg.Listeners, func(l config.Listener) bool { return l.ReusePort })
+	taken, err := p.place.TakeOver(p.ctx, p.cfg.Node, beside)
 	if err != nil {
 		return fmt.Errorf("runtime_dir: %w", err)
 	}

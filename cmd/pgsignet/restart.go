@@ -58,7 +58,7 @@ func atNextStart(old, next *config.Config) []string {
 	for i := range next.Listeners {
 		is := &next.Listeners[i]
 		if was := before[is.Name]; was != nil {
-			differ(fmt.Sprintf("listener %q: limits, timeouts, proxy_protocol, plaintext_cancel or admin", is.Name), fixed(*was), fixed(*is))
+			differ(fmt.Sprintf("listener %q: limits, timeouts, reuse_port, proxy_protocol, plaintext_cancel or admin", is.Name), fixed(*was), fixed(*is))
 		}
 	}
 	return list

@@ -148,7 +148,7 @@ var Table = []Rule{
 	{
 		Package: "broker",
 		May: []string{"pgwire", "pgwire/sqllex", "policy", "policy/identity", "broker/trust", "broker/trust/workload",
-			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/stamp", "broker/peer", "broker/durable",
+			"broker/downstream", "broker/upstream", "broker/pool", "broker/relay", "broker/stamp", "broker/sock", "broker/peer", "broker/durable",
 			"broker/audit", "broker/audit/sink", "broker/admin", "go.uber.org/zap...", "golang.org/x/sync...", "golang.org/x/sys/unix"},
 		Never: []string{"broker/config", "broker/pki", "policy/hclfile", "github.com/hashicorp/hcl/v2..."},
 		Why:   "one connection's life, and the only package below cmd that logs",
