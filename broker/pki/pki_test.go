@@ -163,8 +163,7 @@ func TestIssueServer(t *testing.T) {
 
 func TestRefusedRequests(t *testing.T) {
 	ca, dir := newCA(t)
-	issue(t, ca, pki.Request{Name: "taken", Subject: pki.Subject{CN: "taken"}})
-	issue(t, ca, pki.Request{Name: "long", Subject: pki.Subject{CN: strings.Repeat("é", 64)}})
+	issue(t, ca, pki.Request{Name: "taken", Subject: pki.Subject{CN: strings.Repeat("é", 64)}})
 	alice := pki.Subject{CN: "alice"}
 	boom := errors.New("not this one")
 	for _, tt := range []struct {
