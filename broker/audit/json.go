@@ -28,12 +28,14 @@ func (e *line) reset(lim limits) {
 
 // key opens a field; the value must follow.
 func (e *line) key(k string) {
-	if n := len(e.b); n > 0 && e.b[n-1] != '{' && e.b[n-1] != '[' {
-		e.b = append(e.b, ',')
+	b := e.b
+	open := `,"`
+	if n := len(b); n == 0 || b[n-1] == '{' || b[n-1] == '[' {
+		open = `"`
 	}
-	e.b = append(e.b, '"')
-	e.b = append(e.b, k...)
-	e.b = append(e.b, '"', ':')
+	b = append(b, open...)
+	b = append(b, k...)
+	e.b = append(b, `":`...)
 }
 
 // open starts the object of field k; close ends it.
@@ -125,6 +127,10 @@ func (e *line) pairs(k string, ps []Pair, limit int) {
 // int writes an integer, zero too.
 func (e *line) int(k string, v int64) {
 	e.key(k)
+	if 0 <= v && v <= 9 { // the most
+		e.b = append(e.b, byte('0'+v))
+		return
+	}
 	e.b = strconv.AppendInt(e.b, v, 10)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
@@ -13,7 +14,23 @@ const mask = "'***'"
 
 // privacy removes from statements what may not be recorded. It is safe for concurrent use.
 type privacy struct {
-	redact []*regexp.Regexp
+	redact []pattern
+}
+
+// pattern is an expression with the text that each of its matches begins with: most statements do not
+// have it, and need no search.
+type pattern struct {
+	*regexp.Regexp
+	prefix string
+}
+
+func newPattern(re *regexp.Regexp) pattern {
+	prefix, _ := re.LiteralPrefix()
+	return pattern{re, prefix}
+}
+
+func (p *pattern) matches(s string) bool {
+	return strings.Contains(s, p.prefix) && p.MatchString(s)
 }
 
 // identityToken is the form of pgsignet.token (broker/stamp): a proof of identity is never recorded,
@@ -22,13 +39,13 @@ var identityToken = regexp.MustCompile(`v1\.[0-9a-f]{8}\.[0-9]+\.[0-9]+\.[0-9a-f
 
 // newPrivacy compiles patterns (RE2, searched anywhere in a text).
 func newPrivacy(patterns []string) (privacy, error) {
-	p := privacy{redact: []*regexp.Regexp{identityToken}}
+	p := privacy{redact: []pattern{newPattern(identityToken)}}
 	for _, s := range patterns {
 		re, err := regexp.Compile(s)
 		if err != nil {
 			return privacy{}, fmt.Errorf("redact %q: %w", s, err)
 		}
-		p.redact = append(p.redact, re)
+		p.redact = append(p.redact, newPattern(re))
 	}
 	return p, nil
 }
@@ -65,8 +82,9 @@ func (p privacy) statement(s *Stmt) clean {
 
 // clean replaces every match of a pattern in s.
 func (p privacy) clean(s string, changed *bool) string {
-	for _, re := range p.redact {
-		if re.MatchString(s) {
+	for i := range p.redact {
+		re := &p.redact[i]
+		if re.matches(s) {
 			s, *changed = re.ReplaceAllLiteralString(s, mask), true
 		}
 	}
@@ -97,7 +115,8 @@ func (p privacy) requested(r *Requested) *Requested {
 func (p privacy) values(vs []Value, changed *bool) []Value {
 	out := vs
 	for i := range vs {
-		for _, re := range p.redact {
+		for k := range p.redact {
+			re := &p.redact[k]
 			if !re.Match(out[i].Bytes) {
 				continue
 			}

@@ -63,11 +63,15 @@ func writeSample(t *testing.T, n int, size int64) fs.FS {
 	dir := filepath.Join(t.TempDir(), "audit")
 	l := openTest(t, Config{Directory: dir, SegmentSize: size})
 	for i := range n {
-		if err := l.Append(stmtRecord(fmt.Sprintf("select %d", i))); err != nil {
-			t.Fatal(err)
+		r := stmtRecord(fmt.Sprintf("select %d", i))
+		err := error(nil)
+		if i%100 == 99 { // durable, so that it is known which line brings a checkpoint
+			err = l.Submit(r).Err()
+		} else {
+			err = l.Append(r)
 		}
-		if i%500 == 0 {
-			l.Submit().Err()
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	if err := l.Close(); err != nil {

@@ -167,7 +167,7 @@ func (w *writer) timed(now time.Time) error {
 	case w.records > 0 && due(w.opened.Add(w.log.cfg.SegmentAge), now):
 		return w.rotate()
 	case due(w.syncAt, now):
-		return w.sync()
+		return w.settle()
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (w *writer) drain() bool {
 	}
 	err := error(nil)
 	if waited {
-		err = w.sync()
+		err = w.settle()
 	} else {
 		err = w.flush()
 	}
@@ -255,8 +255,8 @@ func (w *writer) resolve(b *batch, err error) {
 	w.taken.reset()
 }
 
-// add chains a body from `time` on to the tail, rotates when the segment is full, and signs every
-// thousandth line. keep says that the line outlives a failure.
+// add chains a body from `time` on to the tail, and rotates when the segment is full. keep says that the
+// line outlives a failure.
 func (w *writer) add(body []byte, keep bool) error {
 	if w.records > 0 && w.segment+int64(maxHead+len(body)) > w.log.cfg.SegmentSize {
 		if err := w.rotate(); err != nil {
@@ -268,10 +268,8 @@ func (w *writer) add(body []byte, keep bool) error {
 	w.lost = 0
 	w.records++
 	switch {
-	case w.chain.edge.size-w.signed >= checkpointLines:
-		return w.checkpoint(CauseInterval)
 	case len(w.tail) >= maxUnsynced:
-		return w.sync()
+		return w.settle()
 	case len(w.tail)-w.sent >= writeSize:
 		return w.flush()
 	}
@@ -304,6 +302,21 @@ func (w *writer) checkpoint(cause Cause) error {
 		return err
 	}
 	w.addCheckpoint(&checkpoint{cause: cause, closed: cause == CauseShutdown})
+	return nil
+}
+
+// settle makes the tail durable, and signs the tree when that has brought many lines. A sync for the sake
+// of a signature alone would cost a busy best-effort log several a second.
+func (w *writer) settle() error {
+	if err := w.sync(); err != nil {
+		return err
+	}
+	if w.chain.edge.size-w.signed >= checkpointLines {
+		w.addCheckpoint(&checkpoint{cause: CauseInterval})
+		if w.drainAt.IsZero() {
+			w.drainAt = time.Now().Add(linger)
+		}
+	}
 	return nil
 }
 
