@@ -15,9 +15,13 @@ import (
 // reapInterval is how late a timeout may be noticed. idlePatience is after what time a session is looked
 // at again that nothing was going on in: thousands of idle ones that were looked at each time cost
 // the processor's caches more than its time.
+//
+// unrecordedPatience is how long a statement may wait for its record before its client is asked whether it
+// is still there: a disk that works answers sooner, and a client that has closed its side may yet read.
 const (
-	reapInterval = 100 * time.Millisecond
-	idlePatience = time.Second
+	reapInterval       = 100 * time.Millisecond
+	unrecordedPatience = time.Second
+	idlePatience       = time.Second
 )
 
 // reap ends sessions that have outstayed a limit, until ctx ends.
@@ -73,7 +77,7 @@ func (s *session) checkClocks(now time.Time, cancels *sync.WaitGroup) time.Durat
 	if d == nil || d.grant == nil {
 		return reapInterval
 	}
-	if s.inQueue(r, d) && s.client.Conn.HungUp() {
+	if (s.inQueue(r, d) || r != nil && passed(r.Unrecorded(), unrecordedPatience, now)) && s.client.Conn.HungUp() {
 		s.end(relay.End{Reason: relay.ClientClosed})
 		return reapInterval
 	}

@@ -184,6 +184,28 @@ func TestW97WaitEnds(t *testing.T) {
 	}
 }
 
+// W97: a session whose client has left ends although its statement waits for a disk that does not answer,
+// and the statement is never sent; the record gets its end once the disk answers.
+func TestW97ClientLeavesWhileItWaits(t *testing.T) {
+	disk := dropfs.New()
+	dir := filepath.Join(t.TempDir(), "audit")
+	l := strictLab(t, dir, disk)
+	conn := l.login(l.Client("alice"))
+	ran := l.ran.Load()
+	release := disk.Hold()
+	ask(t, conn, "select 'nobody waits for this'")
+	<-disk.Holding
+	conn.Close()
+	waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+	release()
+	waitFor(t, "the end of the statement in the record", func() bool {
+		return strings.Contains(recordedText(t, dir), `"stmt":{"id":1,"phase":"end","op":"query","message":"not run`)
+	})
+	if got := l.ran.Load(); got != ran {
+		t.Errorf("PostgreSQL was sent %d queries, want %d", got, ran)
+	}
+}
+
 // W97: a disk that does not answer holds up neither a login nor a cancel request nor a command for good:
 // they end unrecorded and without effect, and what the record then gets of them says so.
 func TestW97RecordWaitIsBounded(t *testing.T) {

@@ -44,13 +44,21 @@ func (s *Session) await(f func(context.Context) error) error {
 	ctx, stop := context.WithCancelCause(s.ctx)
 	defer stop(nil)
 	s.mu.Lock()
-	s.waiting = stop
+	s.waiting, s.waitingFrom = stop, time.Now()
 	s.mu.Unlock()
 	err := f(ctx)
 	s.mu.Lock()
-	s.waiting = nil
+	s.waiting, s.waitingFrom = nil, time.Time{}
 	s.mu.Unlock()
 	return err
+}
+
+// Unrecorded is since when a statement of the session's waits for its record; zero: none does. Meanwhile
+// nobody reads from the client. Safe for concurrent use.
+func (s *Session) Unrecorded() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waitingFrom
 }
 
 // mayReject says whether a request that begins with a message of type typ can be answered with an

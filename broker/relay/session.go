@@ -104,9 +104,10 @@ type Session struct {
 	committed    int               // how many of pending a COMMIT has confirmed
 	pending      []change          // of settings, in the transaction under way
 
-	mu      sync.Mutex              // guards server and waiting; never held over I/O
-	server  *Server                 // the last that was leased; it may have been released
-	waiting context.CancelCauseFunc // of a wait for the record of a statement
+	mu          sync.Mutex              // guards server and waiting; never held over I/O
+	server      *Server                 // the last that was leased; it may have been released
+	waiting     context.CancelCauseFunc // of a wait for the record of a statement
+	waitingFrom time.Time               // of that wait
 
 	turn     turn // of a wait for a server connection
 	end      atomic.Pointer[End]
