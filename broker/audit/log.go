@@ -8,6 +8,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
@@ -73,6 +74,7 @@ type Log struct {
 	// Fixed by Open.
 	cfg     Config
 	privacy privacy
+	stream  string
 	lock    *streamLock
 	wake    chan struct{} // the queue is no longer empty
 	hurry   chan struct{} // somebody waits, the queue is half full, or Close was called
@@ -297,6 +299,9 @@ func (l *Log) Stats() Stats {
 
 // Close writes what is queued, signs the tail, closes the segment and ends the writer. Records
 // appended later are refused. It is safe to call twice; the second call returns the first's result.
+//
+// A disk that does not answer is waited for as long as it makes progress, and 10 to 20 s after that: the
+// writer is then left behind, and the error says so. The next start closes the stream, as after a crash.
 func (l *Log) Close() error {
 	l.closing.Do(func() {
 		l.mu.Lock()
@@ -304,8 +309,20 @@ func (l *Log) Close() error {
 		l.mu.Unlock()
 		poke(l.hurry)
 	})
-	<-l.done
-	return l.closeErr
+	tick := time.NewTicker(silence)
+	defer tick.Stop()
+	for durable := l.Stats().Syncs; ; {
+		select {
+		case <-l.done:
+			return l.closeErr
+		case <-tick.C:
+		}
+		now := l.Stats()
+		if now.Syncs == durable {
+			return fmt.Errorf("%w: the end of %s is neither written nor signed", errSilent, l.stream)
+		}
+		durable = now.Syncs
+	}
 }
 
 func (l *Log) isClosed() bool {

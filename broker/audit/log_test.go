@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,4 +129,44 @@ func TestSilentDisk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Close waits for a disk that is slow, but not for ever for one that does not answer: it says what is missing,
+// and the next start closes the stream.
+func TestCloseIsBounded(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	synctest.Test(t, func(t *testing.T) {
+		disk := dropfs.New()
+		l, err := Open(Config{Directory: dir, Node: "gw1", Files: onDisk{disk}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := disk.Hold()
+		l.Append(stmtRecord("select 1"))
+		began := time.Now()
+		err = l.Close()
+		if took := time.Since(began); took < silence || took > 3*silence || !errors.Is(err, errSilent) || !strings.Contains(err.Error(), l.stream) {
+			t.Errorf("Close returned %v after %v", err, took)
+		}
+		release()
+		if err := l.Close(); err != nil {
+			t.Errorf("Close of a disk that has answered after all: %v", err)
+		}
+	})
+	slow := filepath.Join(t.TempDir(), "audit")
+	synctest.Test(t, func(t *testing.T) {
+		disk := dropfs.New()
+		l, err := Open(Config{Directory: slow, Node: "gw1", Files: onDisk{disk}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := disk.Hold()
+		l.Append(stmtRecord("select 2"))
+		time.AfterFunc(silence-time.Second, release)
+		if err := l.Close(); err != nil {
+			t.Errorf("Close over a slow disk: %v", err)
+		}
+	})
+	wantClean(t, dir)
+	wantClean(t, slow)
 }

@@ -33,7 +33,7 @@ func Open(cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, privacy: clean, lock: lock, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &Log{cfg: cfg, privacy: clean, stream: stream, lock: lock, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), done: make(chan struct{})}
 	l.batch = newBatch()
 	w := newWriter(l, stream, signer)
 	if err := w.begin(); err != nil {
