@@ -22,14 +22,14 @@ func lives(t *testing.T) int {
 
 // One directory through many lives of the broker, under load each time: killed, stopped, handed over to
 // another process and then one of the two killed, with its settings reloaded and its segments full every few
-// hundred lines. Neither the next broker nor verify ever refuses it.
+// hundred lines, and too old after a second. Neither the next broker nor verify ever refuses it.
 func TestRecordOfManyLives(t *testing.T) {
 	t.Parallel()
 	w := Shared(t)
 	_, dir := runtimeDir(t)
 	path := w.WriteConfig(t, Options{
 		Rules: people, Pool: transactions(4), Top: dir,
-		Audit: "level = \"statement\"\n delivery = \"best_effort\"\n segment_size = \"64KiB\"",
+		Audit: "level = \"statement\"\n delivery = \"best_effort\"\n segment_size = \"64KiB\"\n segment_age = \"1s\"",
 	})
 	leaf := w.Client("app")
 	deliveries := [2]string{"best_effort", "strict"}
