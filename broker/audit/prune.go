@@ -19,6 +19,7 @@ type PruneConfig struct {
 	Before        time.Time // segments whose last line is older go
 	CheckpointKey string    // path of the signing key; DIRECTORY/audit.key
 	DryRun        bool      // only say what would go
+	EvenUncopied  bool      // also what a sink has not copied yet
 }
 
 // Pruned is the head of a stream that was deleted.
@@ -32,6 +33,9 @@ type Pruned struct {
 
 // ErrTampered is returned by Prune when verify has something bad to say: deleting would hide it.
 var ErrTampered = errors.New("the record was changed: nothing is deleted")
+
+// ErrUncopied is returned by Prune when a sink has not copied what would go.
+var ErrUncopied = errors.New("nothing is deleted")
 
 // Prune verifies the directory, writes a signed record of what it is about to delete into a stream of
 // its own, and deletes whole segments whose lines are all older than Before. The segment that a live
@@ -53,7 +57,10 @@ func Prune(ctx context.Context, cfg PruneConfig) ([]Pruned, error) {
 		return nil, err
 	}
 	p := &pruner{cfg: cfg, signer: signer, known: known}
-	if err := p.plan(); err != nil || len(p.heads) == 0 || cfg.DryRun {
+	if err := p.plan(); err != nil || len(p.heads) == 0 {
+		return p.done, err
+	}
+	if err := p.uncopied(); err != nil || cfg.DryRun {
 		return p.done, err
 	}
 	if err := p.record(ctx); err != nil {
@@ -94,6 +101,50 @@ func (p *pruner) plan() error {
 		}
 	}
 	p.carry(streams, run)
+	return nil
+}
+
+// uncopied says which sink has not copied what would go, and what to do about it.
+func (p *pruner) uncopied() error {
+	if p.cfg.EvenUncopied {
+		return nil
+	}
+	names, err := sinks(p.cfg.Directory)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		c, err := LoadCursor(p.cfg.Directory, name)
+		if err != nil {
+			return err
+		}
+		for _, d := range p.done {
+			if err := p.behind(name, &c, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// behind is an error when the sink has not copied all of d.
+func (p *pruner) behind(name string, c *Cursor, d Pruned) error {
+	for _, base := range d.Files {
+		st, err := os.Stat(filepath.Join(p.cfg.Directory, base))
+		if err != nil {
+			return err
+		}
+		if c.copied(d.Stream, base, st.Size()) {
+			continue
+		}
+		at := "is nowhere in this stream"
+		if pos := c.Streams[d.Stream]; pos.File != "" {
+			at = fmt.Sprintf("is at %s, byte %d", pos.File, pos.Offset)
+		}
+		return fmt.Errorf("%w: sink %q has not copied %s (%s %s): wait until it has; if there is no such sink any more, remove %s",
+			ErrUncopied, name, base, filepath.Base(CursorPath(p.cfg.Directory, name)), at,
+			filepath.Join(p.cfg.Directory, sinkPrefix+name+".*"))
+	}
 	return nil
 }
 

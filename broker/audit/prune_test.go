@@ -268,3 +268,70 @@ func TestFeedRepeats(t *testing.T) {
 		}
 	}
 }
+
+// What a sink has not copied stays until it has, or until somebody says that it may go.
+func TestPruneWaitsForSinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "audit")
+		l := openTest(t, Config{Directory: dir})
+		days(t, l, 6)
+		before := time.Now().AddDate(0, 0, -2)
+		cfg := PruneConfig{Directory: dir, Before: before, DryRun: true}
+		would, err := Prune(t.Context(), cfg)
+		if err != nil || len(would) != 1 || len(would[0].Files) < 3 {
+			t.Fatalf("would prune %+v, %v", would, err)
+		}
+		last := would[0].Files[len(would[0].Files)-1]
+		next := l.file
+		size := func(base string) int64 {
+			st, err := os.Stat(filepath.Join(dir, base))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return st.Size()
+		}
+		write := func(name, text string) {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		at := func(file string, offset int64) string {
+			return fmt.Sprintf(`{"streams":{%q:{"file":%q,"offset":%d}}}`, l.stream, file, offset)
+		}
+		for _, tt := range []struct{ name, cursor, want string }{
+			{"never delivered", "", would[0].Files[0] + " (sink-far.cursor is nowhere"},
+			{"another stream", `{"streams":{}}`, would[0].Files[0]},
+			{"at the first file", at(would[0].Files[0], size(would[0].Files[0])), would[0].Files[1]},
+			{"a byte short", at(last, size(last)-1), last + " (sink-far.cursor is at " + last + ", byte"},
+			{"another directory", `{"key":"gw9+00000000+AAAA","streams":{}}`, "another directory"},
+			{"unreadable", "{", "sink-far.cursor"},
+			{"at its end", at(last, size(last)), ""},
+			{"beyond", at(next, 0), ""},
+		} {
+			write("sink-far.lock", "")
+			if tt.cursor != "" {
+				write("sink-far.cursor", tt.cursor)
+			}
+			for _, dry := range []bool{true, false} {
+				cfg.DryRun = dry || tt.want == ""
+				_, err := Prune(t.Context(), cfg)
+				if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+					t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+				}
+			}
+			if size(would[0].Files[0]) == 0 {
+				t.Fatalf("%s: the first file is gone", tt.name)
+			}
+		}
+		write("sink-far.cursor", `{"streams":{}}`)
+		cfg.DryRun = false
+		if _, err := Prune(t.Context(), cfg); !errors.Is(err, ErrUncopied) {
+			t.Errorf("pruned with %v, want %v", err, ErrUncopied)
+		}
+		cfg.EvenUncopied = true
+		if gone, err := Prune(t.Context(), cfg); err != nil || len(gone) != 1 {
+			t.Errorf("pruned %+v, %v", gone, err)
+		}
+		wantClean(t, dir)
+	})
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -73,19 +74,21 @@ func writeTo(path string, stdout io.Writer, write func(io.Writer) error) error {
 func newAuditPruneCommand() *cobra.Command {
 	var before whenFlag
 	var key string
-	var dry bool
+	var dry, uncopied bool
 	cmd := &cobra.Command{
 		Use:   "prune [DIR]",
 		Short: "Delete old segments, and leave a signed record of it",
 		Long: `Prune verifies the record and refuses when it was changed. Then it writes which lines
 it is about to delete into a signed record, and deletes whole files whose lines are all
-older than --before. Verify accepts what is missing then. It may run beside serve.`,
+older than --before. Verify accepts what is missing then. It may run beside serve.
+What a sink has not copied yet stays, and nothing is deleted, without --even-uncopied.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags := addConfigFlags(cmd)
 	cmd.Flags().Var(&before, "before", "delete files older than this: 2026-10-01, or how long ago: 90d")
 	cmd.Flags().StringVar(&key, "checkpoint-key", "", "`FILE` with the signing key (default: the configuration's, or DIR/audit.key)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would go")
+	cmd.Flags().BoolVar(&uncopied, "even-uncopied", false, "delete what a sink has not copied yet, too")
 	if err := cmd.MarkFlagRequired("before"); err != nil {
 		panic(err)
 	}
@@ -104,7 +107,12 @@ older than --before. Verify accepts what is missing then. It may run beside serv
 			}
 			key = cfg.Audit.CheckpointKey
 		}
-		gone, err := audit.Prune(cmd.Context(), audit.PruneConfig{Directory: dir, Before: before.time, CheckpointKey: key, DryRun: dry})
+		gone, err := audit.Prune(cmd.Context(), audit.PruneConfig{
+			Directory: dir, Before: before.time, CheckpointKey: key, DryRun: dry, EvenUncopied: uncopied,
+		})
+		if errors.Is(err, audit.ErrUncopied) {
+			return fmt.Errorf("%w; or give --even-uncopied", err)
+		}
 		if err != nil {
 			return err
 		}

@@ -195,3 +195,73 @@ func TestPostgresMends(t *testing.T) {
 		poll(t, func() bool { return rows() == want })
 	}
 }
+
+// A server that is killed under a sink, as when its machine dies, has every line once it runs again: a batch
+// is there or will be sent again. So it is with a role that loses its right to insert and gets it back.
+func TestPostgresComesBack(t *testing.T) {
+	server := pgserver.Start(t, pgserver.Options{HBA: []string{"local all all trust"}}) // one of its own, to be killed
+	table := fmt.Sprintf("back_%d", time.Now().UnixNano())
+	role := table + "_writer"
+	server.MustExec(t, "CREATE ROLE "+role+" LOGIN; "+fmt.Sprintf(tableDDL, table)+"; GRANT SELECT, INSERT ON "+table+" TO "+role)
+	defer server.MustExec(t, "DROP TABLE "+table+"; DROP ROLE "+role)
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte(strings.Replace(server.SuperuserDSN("postgres"), "user="+pgserver.Superuser, "user="+role, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pg, err := NewPostgres(dsn, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, dir := openLog(t, audit.Config{})
+	s := newSink(t, Config{Directory: dir, Log: l, Every: 5 * time.Millisecond, Retry: 50 * time.Millisecond, Lines: 20}, pg)
+	stop := start(t, s)
+	defer stop()
+	want := 0
+	record := func(n int) {
+		for range n {
+			if err := l.Append(statement(want)); err != nil {
+				t.Fatal(err)
+			}
+			want++
+		}
+		if err := l.AppendDurable(t.Context(), statement(want)); err != nil {
+			t.Fatal(err)
+		}
+		want++
+	}
+	arrived := func(what string) {
+		t.Helper()
+		conn := server.SuperuserConn(t)
+		n, texts := 0, 0
+		poll(t, func() bool {
+			err := conn.QueryRow(t.Context(), "SELECT count(*), count(DISTINCT line::json #>> '{stmt,text}') FROM "+table+" WHERE event = 'statement'").Scan(&n, &texts)
+			return err == nil && n >= want
+		})
+		if n != want || texts != want {
+			t.Errorf("%s: %d lines of %d statements, want %d", what, n, texts, want)
+		}
+	}
+	for range 3 {
+		before := s.Stats()
+		record(400) // twenty batches, so that the kill comes between some of them
+		poll(t, func() bool { return s.Stats().Delivered > before.Delivered })
+		if err := server.Stop(t.Context(), pgserver.Kill); err != nil {
+			t.Fatal(err)
+		}
+		record(50)
+		poll(t, func() bool { return s.Stats().Failures > before.Failures })
+		if err := server.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		arrived("killed")
+	}
+	server.MustExec(t, "REVOKE INSERT ON "+table+" FROM "+role)
+	record(5)
+	poll(t, func() bool {
+		err := s.Stats().Error
+		return err != nil && strings.Contains(err.Error(), "permission denied")
+	})
+	server.MustExec(t, "GRANT INSERT ON "+table+" TO "+role)
+	arrived("revoked and granted")
+	poll(t, func() bool { return s.Stats().Error == nil })
+}

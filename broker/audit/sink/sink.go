@@ -66,6 +66,7 @@ type Sink struct {
 
 	// Owned by Run.
 	feed    *audit.Feed
+	key     string // of the cursor: its directory
 	batch   []Line
 	bytes   int
 	sent    []sent    // delivered, not settled
@@ -257,7 +258,7 @@ func (s *Sink) save(now time.Time) error {
 	if n == 0 {
 		return nil
 	}
-	if err := saveCursor(s.cursorPath(), s.sent[n-1].positions); err != nil {
+	if err := saveCursor(s.cursorPath(), audit.Cursor{Key: s.key, Streams: s.sent[n-1].positions}); err != nil {
 		return err
 	}
 	s.sent = append(s.sent[:0], s.sent[n:]...)
@@ -266,16 +267,17 @@ func (s *Sink) save(now time.Time) error {
 
 // rewind reads the cursor: what was not settled is sent again.
 func (s *Sink) rewind() error {
-	positions, err := loadCursor(s.cursorPath())
+	c, err := audit.LoadCursor(s.cfg.Directory, s.cfg.Name)
 	if err != nil {
 		return err
 	}
-	s.feed = audit.NewFeed(s.cfg.Directory, positions, true, s.cfg.Log)
+	s.key = c.Key
+	s.feed = audit.NewFeed(s.cfg.Directory, c.Streams, true, s.cfg.Log)
 	return nil
 }
 
 func (s *Sink) cursorPath() string {
-	return filepath.Join(s.cfg.Directory, "sink-"+s.cfg.Name+".cursor")
+	return audit.CursorPath(s.cfg.Directory, s.cfg.Name)
 }
 
 func (s *Sink) delivered(n int) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,6 +284,165 @@ func TestBrokenCursorIsAnError(t *testing.T) {
 	if err := s.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("Run: %v, want an error that says what to do", err)
 	}
+}
+
+// A cursor that was copied from another directory is refused: by its streams alone the sink could not tell it
+// from one whose streams were all pruned, and would send everything again under it.
+func TestCursorOfAnotherDirectory(t *testing.T) {
+	there, from := openLog(t, audit.Config{})
+	here, dir := openLog(t, audit.Config{})
+	ctx := t.Context()
+	for _, l := range []*audit.Log{there, here} {
+		if err := l.AppendDurable(ctx, statement(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := newSink(t, Config{Directory: from, Log: there}, &memory{}).Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(audit.CursorPath(from, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(audit.CursorPath(dir, "test"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dst := &memory{}
+	s := newSink(t, Config{Directory: dir, Log: here}, dst)
+	for name, run := range map[string]func(context.Context) error{"Run": s.Run, "Once": s.Once} {
+		if err := run(ctx); err == nil || !strings.Contains(err.Error(), "another directory") || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s: %v, want an error that says whose it is and what to do", name, err)
+		}
+	}
+	if dst.count() != 0 {
+		t.Errorf("%d lines were sent all the same", dst.count())
+	}
+	// One of a version that did not say whose it is, or of a directory with a new key, goes on.
+	for _, text := range []string{`{"streams":{}}`, string(text)} {
+		vkey := filepath.Join(dir, "audit.vkey")
+		keys, err := os.ReadFile(vkey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := os.ReadFile(filepath.Join(from, "audit.vkey"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(vkey, append(keys, old...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(audit.CursorPath(dir, "test"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Once(ctx); err != nil {
+			t.Errorf("with cursor %s: %v", text, err)
+		}
+	}
+}
+
+// A sink that was away for an hour, over many segments and two lives of the process, catches up: every line,
+// once, in order, and the last of them.
+func TestCatchesUpAfterAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "audit")
+		var up atomic.Bool
+		dst := &byStream{memory: map[string]*memory{}, fail: func() error {
+			if !up.Load() {
+				return errors.New("away")
+			}
+			return nil
+		}}
+		lines := 0
+		for life := range 2 {
+			l, _ := openLog(t, audit.Config{Directory: dir, SegmentSize: 64 << 10})
+			s := newSink(t, Config{Directory: dir, Log: l}, dst)
+			stop := start(t, s)
+			for i := range 30 * 60 / 5 {
+				for k := range 10 {
+					if err := l.Append(statement(life<<20 + i<<4 + k)); err != nil {
+						t.Fatal(err)
+					}
+					lines++
+				}
+				time.Sleep(5 * time.Second)
+			}
+			if dst.count() != 0 || s.Stats().Failures == 0 {
+				t.Fatalf("%d lines arrived, %d failures, while it was away", dst.count(), s.Stats().Failures)
+			}
+			if life == 1 {
+				up.Store(true)
+				time.Sleep(2 * time.Minute) // its longest pause, and a round
+				synctest.Wait()
+			}
+			stop()
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if files, _ := filepath.Glob(filepath.Join(dir, "*.ndjson")); len(files) < 20 {
+			t.Fatalf("the record has %d files, want many", len(files))
+		}
+		l, _ := openLog(t, audit.Config{Directory: dir})
+		if err := newSink(t, Config{Directory: dir, Log: l}, dst).Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		statements, all := 0, strings.Join(written(t, dir), "\n")
+		for stream, m := range dst.memory {
+			if m.twice > 0 {
+				t.Errorf("%s: %d lines came twice", stream, m.twice)
+			}
+			for i, seq := range m.order {
+				if seq != int64(i+1) {
+					t.Fatalf("%s: line %d came in place %d", stream, seq, i+1)
+				}
+				if strings.Contains(m.lines[seq], `"event":"statement"`) {
+					statements++
+				}
+				if i%97 == 0 && !strings.Contains(all, m.lines[seq]) {
+					t.Errorf("%s: line %d is not the record's: %s", stream, seq, m.lines[seq])
+				}
+			}
+		}
+		if statements != lines {
+			t.Errorf("%d statements arrived, want %d", statements, lines)
+		}
+	})
+}
+
+// byStream keeps a memory for each stream.
+type byStream struct {
+	memory map[string]*memory
+	fail   func() error
+}
+
+func (b *byStream) Deliver(ctx context.Context, lines []Line) error {
+	if err := b.fail(); err != nil {
+		return err
+	}
+	for i := range lines {
+		m := b.memory[lines[i].Stream]
+		if m == nil {
+			m = &memory{}
+			b.memory[lines[i].Stream] = m
+		}
+		if err := m.Deliver(ctx, lines[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*byStream) Check() error { return nil }
+func (*byStream) Close() error { return nil }
+
+func (b *byStream) count() (n int) {
+	for _, m := range b.memory {
+		n += m.count()
+	}
+	return n
 }
 
 // What a destination without acknowledgements took counts as arrived when its connection has lasted for the
