@@ -30,7 +30,10 @@ func withParams(params map[string]string) func(*pgx.ConnConfig) {
 // is told what a login of PostgreSQL's own is told; one that asks for something new, or to which the
 // pool has lost its word, does wait.
 func TestW15KnownLoginWaitsForNobody(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW15KnownLoginWaitsForNobody)
+}
+
+func expectW15KnownLoginWaitsForNobody(t *testing.T, w *World) {
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1, `wait_timeout = "1s"`)})
 	ctx, alice := context.Background(), w.Client("alice")
 	set := map[string]string{"DateStyle": "German", "timezone": "asia/tokyo", "application_name": "fä", "work_mem": "5MB"}

@@ -105,7 +105,10 @@ func TestTheRequestedUserPicksAmongTheMapsRoles(t *testing.T) {
 // Two clients of different roles never share a server connection; two of one role and map do, one
 // after the other, with nothing left behind.
 func TestServerConnectionsAreSharedByRoleAndClean(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectServerConnectionsAreSharedByRoleAndClean)
+}
+
+func expectServerConnectionsAreSharedByRoleAndClean(t *testing.T, w *World) {
 	b := w.Start(t, Options{Rules: people})
 	ctx := context.Background()
 	visit := func(cn string, check func(c *pgx.Conn)) int {
@@ -206,7 +209,10 @@ func TestA106A125StartupOptionsCannotChangeTheRole(t *testing.T) {
 
 // W13, W14: start-up settings reach PostgreSQL as the session's, or are refused with its own error.
 func TestW13StartupSettingsAreApplied(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW13StartupSettingsAreApplied)
+}
+
+func expectW13StartupSettingsAreApplied(t *testing.T, w *World) {
 	b := w.Start(t, Options{Rules: people})
 	alice := w.Client("alice")
 	c, err := b.TryConnect(alice, "alice", "orders", func(cfg *pgx.ConnConfig) {

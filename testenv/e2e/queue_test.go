@@ -116,7 +116,10 @@ func TestW57ABatchWhoseSyncWasEatenIsOpen(t *testing.T) {
 // W46, W57: what the end of a failed COPY puts back is reported while nothing is outstanding, and is the
 // client's own value all the same: the server's default is another, for whoever comes next.
 func TestW46WhatAFailedCopyPutsBackIsNoDefault(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW46WhatAFailedCopyPutsBackIsNoDefault)
+}
+
+func expectW46WhatAFailedCopyPutsBackIsNoDefault(t *testing.T, w *World) {
 	w.Exec(t, "orders", `drop table if exists w46; create table w46 (n int); grant all on w46 to alice;
 		create or replace function w46() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
 		create trigger w46 before insert on w46 for each statement execute function w46()`)

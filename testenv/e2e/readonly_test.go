@@ -84,7 +84,10 @@ func callSetConfig() []byte {
 
 // W93: the known ways around read_only, each with its result.
 func TestW93ReadOnlyBypasses(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW93ReadOnlyBypasses)
+}
+
+func expectW93ReadOnlyBypasses(t *testing.T, w *World) {
 	w.Exec(t, "orders", `
 		drop table if exists public.ro; create table public.ro (n int); grant all on public.ro to public;
 		drop sequence if exists public.ro_seq; create sequence public.ro_seq; grant all on public.ro_seq to public;

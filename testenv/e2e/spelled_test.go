@@ -12,7 +12,10 @@ import (
 // for the next client of the pool (W52).
 func TestA113Spelled(t *testing.T) {
 	t.Parallel()
-	w := Shared(t)
+	onEach(t, expectA113Spelled)
+}
+
+func expectA113Spelled(t *testing.T, w *World) {
 	ctx := context.Background()
 	b := w.Start(t, Options{Rules: strings.Replace(people, "role ", "pool_mode = \"transaction\"\n  role ", 1), Pool: "size = 1\n reset = \"smart\""})
 	const left = `select concat_ws(' ',
@@ -89,7 +92,10 @@ func TestA113Spelled(t *testing.T) {
 // becomes of them, fails nobody else's prepared statements on the connection that they share.
 func TestW39StatementsThatAnotherHasDeallocated(t *testing.T) {
 	t.Parallel()
-	w := Shared(t)
+	onEach(t, expectW39StatementsThatAnotherHasDeallocated)
+}
+
+func expectW39StatementsThatAnotherHasDeallocated(t *testing.T, w *World) {
 	ctx := context.Background()
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
 	one, other := b.Connect(t, w.Client("alice"), "alice", "orders"), b.Connect(t, w.Client("alice"), "alice", "orders")

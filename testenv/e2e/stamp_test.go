@@ -32,7 +32,10 @@ func identityDatabase(t *testing.T, w *World, config string) {
 
 // W92: labels and application_name, by mode, and what a client can do to them.
 func TestW92Stamps(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW92Stamps)
+}
+
+func expectW92Stamps(t *testing.T, w *World) {
 	bothModes(t, func(t *testing.T, mode string) {
 		for _, tt := range []struct {
 			name, stamp string

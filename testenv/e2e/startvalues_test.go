@@ -11,7 +11,10 @@ import (
 // W51: what the start-up has set is what RESET and SET TO DEFAULT go back to, in both modes, however
 // they are said; what the client sets itself stays.
 func TestW51StartUpValuesAreTheDefaults(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW51StartUpValuesAreTheDefaults)
+}
+
+func expectW51StartUpValuesAreTheDefaults(t *testing.T, w *World) {
 	for _, mode := range []struct{ name, pool string }{{"session mode", "size = 4"}, {"transaction mode", transactions(2)}} {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()

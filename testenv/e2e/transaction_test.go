@@ -89,7 +89,10 @@ func TestPreparedStatementsFollowTheirClients(t *testing.T) {
 
 // W35: PostgreSQL's own errors for names in use and names unknown, with the client's name in them.
 func TestW35StatementNameErrorsAreThePostgreSQLOnes(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW35StatementNameErrorsAreThePostgreSQLOnes)
+}
+
+func expectW35StatementNameErrorsAreThePostgreSQLOnes(t *testing.T, w *World) {
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
 	c := b.DialTLS(t, w.Client("alice"))
 	c.Send(Startup(3<<16, "user", "alice", "database", "orders"))
@@ -147,7 +150,10 @@ func TestW35StatementNameErrorsAreThePostgreSQLOnes(t *testing.T) {
 
 // W46-W51: what a client has set holds for it on every server, and for nobody else.
 func TestSettingsFollowTheirClients(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectSettingsFollowTheirClients)
+}
+
+func expectSettingsFollowTheirClients(t *testing.T, w *World) {
 	b := w.Start(t, Options{Rules: people, Pool: transactions(2)})
 	ctx := context.Background()
 	connect := func(name string) *pgx.Conn {
@@ -201,7 +207,10 @@ func TestSettingsFollowTheirClients(t *testing.T) {
 
 // The state that cannot be replayed keeps its server, and no other client ever sees it.
 func TestW52StateThatCannotMoveStaysAndIsNeverShared(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW52StateThatCannotMoveStaysAndIsNeverShared)
+}
+
+func expectW52StateThatCannotMoveStaysAndIsNeverShared(t *testing.T, w *World) {
 	b := w.Start(t, Options{Rules: people, Pool: transactions(2, `wait_timeout = "10s"`)})
 	ctx := context.Background()
 	alice := w.Client("alice")
@@ -262,7 +271,10 @@ func TestW52StateThatCannotMoveStaysAndIsNeverShared(t *testing.T) {
 
 // W57: an aborted COPY whose Sync may or may not have been eaten.
 func TestW57AbortedCopyKeepsStep(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectW57AbortedCopyKeepsStep)
+}
+
+func expectW57AbortedCopyKeepsStep(t *testing.T, w *World) {
 	w.Exec(t, "orders", `create table if not exists lines (x int); grant all on lines to alice`)
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
 	c := b.DialTLS(t, w.Client("alice"))
@@ -347,7 +359,10 @@ func TestWaitingForAServerEndsInAnError(t *testing.T) {
 // W46: a session whose start-up settings hold on its server connection already costs no statement;
 // one that asks for others gets them, and no more of the first one's.
 func TestSameSettingsCostNoStatement(t *testing.T) {
-	w := Shared(t)
+	onEach(t, expectSameSettingsCostNoStatement)
+}
+
+func expectSameSettingsCostNoStatement(t *testing.T, w *World) {
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
 	login := func(app, options string) *pgx.Conn {
 		t.Helper()

@@ -92,7 +92,7 @@ var synced = Msg('S', "")
 // TestWireRules holds the answers that the rules speak of to those of a direct session, in both modes
 // and with the oldest and the newest PostgreSQL; and nobody else reads anything of it.
 func TestWireRules(t *testing.T) {
-	for _, major := range []int{Shared(t).PG.Major, 18} {
+	for _, major := range []int{Shared(t).PG.Major, newest} {
 		w := Shared(t).On(t, major)
 		for _, mode := range []struct{ name, pool string }{{"session", "size = 2"}, {"transaction", transactions(1)}} {
 			t.Run(fmt.Sprint(mode.name, " on ", major), func(t *testing.T) {
@@ -137,7 +137,7 @@ func (w *World) directTLS(t *testing.T) *tls.Config {
 // be another client's.
 func TestW21AnInterruptedBatchIsNobodyElses(t *testing.T) {
 	t.Parallel()
-	w := Shared(t).On(t, 18)
+	w := Shared(t).On(t, newest)
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
 	config := b.TLSConfig(w.Client("alice"))
 	through, beside := b.wire(t, config), b.wire(t, config)

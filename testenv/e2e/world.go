@@ -85,6 +85,19 @@ func (w *World) On(t *testing.T, major int) *World {
 	return &other
 }
 
+// newest is the newest major version of PostgreSQL that is tested with.
+const newest = 18
+
+// onEach runs a test with the PostgreSQL that is installed and with the newest one: what servers report and
+// how they take a batch is not the same.
+func onEach(t *testing.T, test func(t *testing.T, w *World)) {
+	t.Helper()
+	for _, major := range []int{Shared(t).PG.Major, newest} {
+		w := Shared(t).On(t, major)
+		t.Run(fmt.Sprint("PostgreSQL ", major), func(t *testing.T) { test(t, w) })
+	}
+}
+
 // keeper is a testing.TB whose folder outlives the test.
 type keeper struct{ *testing.T }
 
