@@ -233,3 +233,14 @@ func TestHeaderAllocates(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// BenchmarkHeader is the look at one message's header that the relay takes.
+func BenchmarkHeader(b *testing.B) {
+	header := []byte{'Q', 0, 0, 0, 4}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := pgwire.ClientHeader(header); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

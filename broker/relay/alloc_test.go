@@ -12,10 +12,7 @@ func TestRowsAllocateNothing(t *testing.T) {
 	if race.Enabled {
 		t.Skip("allocations are counted in the pass without -race")
 	}
-	s, server := audited(nil, DetailNone)
-	s.plan(server, simpleRequest)
-	server.scan(simpleReply[:len(simpleReply)-len(message('C', "SELECT 1\x00"))-len(message('Z', "I"))])
-	rows := bytes.Repeat(message('D', "\x00\x01\x00\x00\x00\x04abcd"), serverBuffer/15)
+	s, server, rows := inRows()
 	if n := testing.AllocsPerRun(200, func() {
 		server.spans.reset()
 		if held, err := server.scan(rows); held != 0 || err != nil {
@@ -29,30 +26,67 @@ func TestRowsAllocateNothing(t *testing.T) {
 	}
 }
 
+// inRows is a session in the middle of a result, and a server's buffer full of rows.
+func inRows() (s *Session, server *Server, rows []byte) {
+	s, server = audited(nil, DetailNone)
+	s.plan(server, simpleRequest)
+	server.scan(simpleReply[:len(simpleReply)-len(message('C', "SELECT 1\x00"))-len(message('Z', "I"))])
+	return s, server, bytes.Repeat(message('D', "\x00\x01\x00\x00\x00\x04abcd"), serverBuffer/15)
+}
+
+// BenchmarkRows is the way of rows of four bytes from the server's buffer to what the client is sent.
+func BenchmarkRows(b *testing.B) {
+	_, server, rows := inRows()
+	b.SetBytes(int64(len(rows)))
+	b.ReportAllocs()
+	for b.Loop() {
+		server.spans.reset()
+		if held, err := server.scan(rows); held != 0 || err != nil {
+			b.Fatal(held, err)
+		}
+	}
+}
+
 // A prepared statement that runs under the server's name for it costs no allocation.
 func TestRewriteAllocatesNothing(t *testing.T) {
 	if race.Enabled {
 		t.Skip("allocations are counted in the pass without -race")
 	}
-	s, server := audited(nil, DetailNone)
-	s.cfg.Mode, s.cfg.Statements = TransactionMode, NewStatements()
-	s.names, s.naming = make(map[string]named), make(map[string]int)
-	run := func(request, reply []byte) {
-		s.box.reset()
-		if rest, _, err := s.plan(server, request); len(rest) != 0 || err != nil {
-			t.Fatalf("%q left, %v", rest, err)
-		}
-		server.spans.reset()
-		if held, err := server.scan(reply); held != 0 || err != nil {
-			t.Fatal(held, err)
-		}
-	}
-	run(prepareRequest, prepareReply)
-	run(boundRequest, boundReply)
+	s, run := rewriting(t)
 	if bytes.Contains(s.box.bytes(), []byte("P0_1")) {
 		t.Errorf("the server reads the client's name: %q", s.box.bytes())
 	}
 	if n := testing.AllocsPerRun(1000, func() { run(boundRequest, boundReply) }); n != 0 {
 		t.Errorf("%.1f allocations for each, want none", n)
+	}
+}
+
+// rewriting is a session in transaction mode that has prepared a statement and run it once. run takes one
+// request through the session, and its reply.
+func rewriting(tb testing.TB) (s *Session, run func(request, reply []byte)) {
+	s, server := audited(nil, DetailNone)
+	s.cfg.Mode, s.cfg.Statements = TransactionMode, NewStatements()
+	s.names, s.naming = make(map[string]named), make(map[string]int)
+	run = func(request, reply []byte) {
+		s.box.reset()
+		if rest, _, err := s.plan(server, request); len(rest) != 0 || err != nil {
+			tb.Fatalf("%q left, %v", rest, err)
+		}
+		server.spans.reset()
+		if held, err := server.scan(reply); held != 0 || err != nil {
+			tb.Fatal(held, err)
+		}
+	}
+	run(prepareRequest, prepareReply)
+	run(boundRequest, boundReply)
+	return s, run
+}
+
+// BenchmarkRewrite is one run of a prepared statement: Bind, Execute and Sync, and the reply.
+func BenchmarkRewrite(b *testing.B) {
+	_, run := rewriting(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		run(boundRequest, boundReply)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A driver is a process of its own that holds clients: their descriptors do not add up with the
@@ -169,22 +171,16 @@ func (d *driver) work(o *order, a *answer) error {
 	return err
 }
 
-// lanes runs n goroutines that share one count from 0; it returns their first error, and has the others
-// go on.
+// lanes runs n goroutines that share one count from 0, to the end of all of them, and returns the first
+// error.
 func lanes(n int, run func(next func() int) error) error {
 	var count atomic.Int64
 	next := func() int { return int(count.Add(1)) - 1 }
-	errs := make(chan error, n)
+	var g errgroup.Group
 	for range n {
-		go func() { errs <- run(next) }()
+		g.Go(func() error { return run(next) })
 	}
-	var first error
-	for range n {
-		if err := <-errs; first == nil {
-			first = err
-		}
-	}
-	return first
+	return g.Wait()
 }
 
 func (d *driver) leave() {

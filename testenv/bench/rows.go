@@ -88,10 +88,10 @@ func digits(v float64) string {
 	return fmt.Sprintf("%.4g", v)
 }
 
-// oneLine is the first 900 bytes of a text, fit for a cell of a table.
+// oneLine is the first 400 bytes of a text, fit for a cell of a table.
 func oneLine(text string) string {
 	text = strings.NewReplacer("\n", " ", "|", "/").Replace(text)
-	return strings.ToValidUTF8(text[:min(len(text), 900)], "")
+	return strings.ToValidUTF8(text[:min(len(text), 400)], "")
 }
 
 func times(v float64) string {
