@@ -33,12 +33,12 @@ func openAudit(cfg *config.Config) (*audit.Log, error) {
 }
 
 // brokerConfig is what stays for the life of the process.
-func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log, later later) broker.Config {
+func brokerConfig(cfg *config.Config, log *zap.Logger, trail *audit.Log, crowd *crowd) broker.Config {
 	c := broker.Config{
 		Node: cfg.Node, Audit: trail, AuditLevel: audit.Level(cfg.Audit.Level), Log: log,
 		DrainTimeout: cfg.Shutdown.DrainTimeout, UpgradeTimeout: cfg.Shutdown.UpgradeTimeout, Version: readBuildInfo().Version, LocksFile: cfg.Admin.LocksFile,
 	}
-	shared := newHandshakes(later, handshakeShare())
+	shared := newHandshakes(crowd, handshakeShare())
 	for i := range cfg.Listeners {
 		c.Listeners = append(c.Listeners, brokerListener(&cfg.Listeners[i], shared))
 	}

@@ -20,20 +20,27 @@ const (
 	mostPercent  = leastHeap / (4 << 20) * 100
 )
 
-// collector sets GOGC anew after every collection, so that a small heap may grow to leastHeap. A heap of
-// which half that is in use, or more, is collected as ever; so is every heap if GOGC says when.
+// crowdGarbage is how much garbage may lie in the heap while handshakes queue, in bytes, if mostPercent
+// allows it. Each leaves some 50 KB, and a collection takes a processor from sessions for a tenth of a
+// second.
+const crowdGarbage = 128 << 20
+
+// collector sets GOGC anew after every collection, so that a small heap may grow to leastHeap, or by
+// crowdGarbage while a crowd is there. Any other is collected as ever; so is every heap if GOGC says when.
 type collector struct {
+	crowded func() bool
+
 	mu      sync.Mutex // guards what follows
 	percent int        // in force
 	stopped bool
 }
 
 // startCollector starts a collector, and stop gives GOGC back. It has no goroutine of its own.
-func startCollector() (stop func()) {
+func startCollector(crowded func() bool) (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	c := &collector{percent: usualPercent}
+	c := &collector{crowded: crowded, percent: usualPercent}
 	c.collected()
 	return c.stop
 }
@@ -56,7 +63,12 @@ func (c *collector) collected() {
 	if c.stopped {
 		return
 	}
-	if p := percentFor(readReachable()); p < c.percent || p > c.percent+c.percent/8 { // to set it stops the world
+	live, roots := readReachable()
+	p := percentFor(live, roots)
+	if c.crowded() {
+		p = max(p, crowdPercent(live, roots))
+	}
+	if p < c.percent || p > c.percent+c.percent/8 { // to set it stops the world
 		debug.SetGCPercent(p)
 		c.percent = p
 	}
@@ -70,6 +82,11 @@ func percentFor(live, roots uint64) int {
 		return usualPercent
 	}
 	return max(usualPercent, min(mostPercent, int((leastHeap-live)*100/max(1, live+roots))))
+}
+
+// crowdPercent is the GOGC by which a heap may grow by crowdGarbage.
+func crowdPercent(live, roots uint64) int {
+	return int(min(mostPercent, crowdGarbage*100/max(1, live+roots)))
 }
 
 // readReachable is what the last collection found in use of the heap, and in roots, in bytes.

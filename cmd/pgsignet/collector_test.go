@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -50,7 +51,7 @@ func TestCollectorFollowsTheHeap(t *testing.T) {
 		t.Skip("GOGC is set")
 	}
 	usual := func(p uint64) bool { return p == usualPercent }
-	stop := startCollector()
+	stop := startCollector(func() bool { return false })
 	defer stop()
 	awaitGOGC(t, "with a small heap", func(p uint64) bool { return p > usualPercent })
 	large := make([]byte, 2*leastHeap)
@@ -65,10 +66,36 @@ func TestCollectorFollowsTheHeap(t *testing.T) {
 	awaitGOGC(t, "stopped", usual)
 }
 
+// While handshakes queue garbage may lie, and never so much that memory runs out.
+func TestCollectorInACrowd(t *testing.T) {
+	if os.Getenv("GOGC") != "" {
+		t.Skip("GOGC is set")
+	}
+	var crowded atomic.Bool
+	stop := startCollector(crowded.Load)
+	defer stop()
+	large := make([]byte, 2*leastHeap)
+	awaitGOGC(t, "with a large heap", func(p uint64) bool { return p == usualPercent })
+	crowded.Store(true)
+	awaitGOGC(t, "with a crowd", func(p uint64) bool { return p > 2*usualPercent })
+	crowded.Store(false)
+	awaitGOGC(t, "without it", func(p uint64) bool { return p == usualPercent })
+	runtime.KeepAlive(large)
+	const mb = 1 << 20
+	for _, tt := range []struct {
+		live, roots uint64
+		want        int
+	}{{0, 0, 400}, {32 * mb, 0, 400}, {40 * mb, 24 * mb, 200}, {4096 * mb, 0, 3}} {
+		if got := crowdPercent(tt.live, tt.roots); got != tt.want {
+			t.Errorf("%d MB: %d %%, want %d", (tt.live+tt.roots)/mb, got, tt.want)
+		}
+	}
+}
+
 func TestCollectorLeavesGOGCAlone(t *testing.T) {
 	t.Setenv("GOGC", "150")
 	before := gogc()
-	stop := startCollector()
+	stop := startCollector(func() bool { return false })
 	defer stop()
 	if got := gogc(); got != before {
 		t.Errorf("GOGC is %d, was %d: it is the administrator's", got, before)

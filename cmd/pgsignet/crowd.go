@@ -36,6 +36,13 @@ func (c *crowd) seen(now time.Time) {
 	c.later(crowdLasts, func() { c.look(usual) })
 }
 
+// crowded says whether the crowd is there.
+func (c *crowd) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.here
+}
+
 // look ends the crowd, or looks again when it may have ended.
 func (c *crowd) look(usual int) {
 	c.mu.Lock()

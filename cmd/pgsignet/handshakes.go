@@ -18,7 +18,6 @@ func handshakeShare() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 // does not hold them up. When many more are begun than finished, each that is begun is followed by a rest.
 // Safe for concurrent use; each listener with a cap of its own has one.
 type handshakes struct {
-	later later
 	crowd *crowd
 	rests time.Duration // how many times as long as it has computed a slot rests
 
@@ -43,14 +42,12 @@ type turn struct {
 // are ways to answer that cost the client nothing.
 const finishInRow = 3
 
-func newHandshakes(later later, n int) *handshakes {
-	return (&handshakes{later: later, crowd: &crowd{later: later}}).fewer(n)
+func newHandshakes(crowd *crowd, n int) *handshakes {
+	return &handshakes{crowd: crowd, rests: restTimes(runtime.GOMAXPROCS(0)), free: n}
 }
 
 // fewer has n slots of its own.
-func (h *handshakes) fewer(n int) *handshakes {
-	return &handshakes{later: h.later, crowd: h.crowd, rests: restTimes(runtime.GOMAXPROCS(0)), free: n}
-}
+func (h *handshakes) fewer(n int) *handshakes { return newHandshakes(h.crowd, n) }
 
 // restTimes: in a flood one processor of two gives a quarter of itself to handshakes, of more half.
 func restTimes(processors int) time.Duration {
@@ -106,7 +103,7 @@ func (h *handshakes) Release(first bool, computed time.Duration) {
 	h.free++
 	if first && h.debt.begun(time.Now()) && h.rests > 0 {
 		h.tired++
-		h.later(h.rests*computed, h.rested)
+		h.crowd.later(h.rests*computed, h.rested)
 	}
 	h.serve()
 }

@@ -36,7 +36,7 @@ func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
 				t.Errorf("GOMAXPROCS is %d %s, want %d", got, when, want)
 			}
 		}
-		h := newHandshakes(calls(t), 1)
+		h := newHandshakes(&crowd{later: calls(t)}, 1)
 		queue := func(h *handshakes) {
 			t.Helper()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -74,7 +74,7 @@ func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
 // A client that has answered goes before those that wait for a first answer, three times in a row.
 func TestHandshakesFinishWhatIsBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandshakes(calls(t), 1)
+		h := newHandshakes(&crowd{later: calls(t)}, 1)
 		if err := h.Acquire(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestHandshakesFinishWhatIsBegun(t *testing.T) {
 func TestHandshakesRestInAFlood(t *testing.T) {
 	const computed = time.Millisecond
 	run := func(t *testing.T, n int, finishes bool) (h *handshakes, took time.Duration) {
-		h = newHandshakes(calls(t), 1)
+		h = newHandshakes(&crowd{later: calls(t)}, 1)
 		h.rests = 3
 		began := time.Now()
 		for range n {

@@ -31,6 +31,7 @@ type process struct {
 	log     *zap.Logger
 	cfg     *config.Config // as it was at start
 	signals chan os.Signal
+	crowd   *crowd
 
 	// Made by open, in this order.
 	sources  *trustSources
@@ -53,6 +54,7 @@ func newProcess(cfg *config.Config, load func() (*config.Config, *config.Problem
 	stderr = zapcore.Lock(zapcore.AddSync(stderr))
 	p := &process{cfg: cfg, load: load, stderr: stderr, log: newLogger(cfg, stderr), taken: &peer.Taken{}, signals: workSignals()}
 	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.crowd = &crowd{later: p.later}
 	return p
 }
 
@@ -117,7 +119,7 @@ func (p *process) takeOver() (err error) {
 }
 
 func (p *process) openServer() (err error) {
-	settings := brokerConfig(p.cfg, p.log, p.trail, p.later)
+	settings := brokerConfig(p.cfg, p.log, p.trail, p.crowd)
 	settings.Reload = func(context.Context) error { return p.reloader.Reload(causeCommand) }
 	settings.Sinks = p.copies.gauges
 	settings.Peers, settings.Taken = p.place, p.taken
@@ -167,7 +169,7 @@ func (p *process) run(ctx context.Context, started func(*broker.Server)) error {
 	defer stop()
 	soft, giveUp := context.WithCancel(soft)
 	defer giveUp()
-	defer startCollector()()
+	defer startCollector(p.crowd.crowded)()
 	p.reloader.started()
 	p.endpoint.serve(p.server, p.log)
 	p.local.serve(p.server, p.log)

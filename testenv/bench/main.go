@@ -24,6 +24,13 @@ func main() {
 		beDriver(os.Args[2], os.Args[3])
 		return
 	}
+	if job := os.Getenv(attackJob); job != "" {
+		if err := attackMain(job); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: attacker:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ok, err := run(ctx)

@@ -28,7 +28,7 @@ func (w *world) measure(ctx context.Context, r row) *result {
 	var failed [2]error
 	for range rounds {
 		for i, name := range proxies {
-			if failed[i] != nil {
+			if failed[i] != nil || r.alone && name != "pgsignet" {
 				continue
 			}
 			var s sample
@@ -66,7 +66,7 @@ func (w *world) with(ctx context.Context, name, kind string, do func(*proxy) err
 
 func compare(r row, theirs, ours []sample) *result {
 	res := &result{
-		Name: r.name, Title: r.title, Unit: r.unit, Bar: r.value, CPUBar: r.cpu, OwnBar: r.own,
+		Name: r.name, Title: r.title, Unit: r.unit, Bar: r.value, CPUBar: r.cpu, OwnBar: r.own, Most: r.most,
 		PgBouncer: median(theirs, func(s sample) float64 { return s.value }),
 		Pgsignet:  median(ours, func(s sample) float64 { return s.value }),
 	}
@@ -76,7 +76,7 @@ func compare(r row, theirs, ours []sample) *result {
 		res.Ratio = res.Pgsignet / res.PgBouncer
 	}
 	res.Pass = r.value == 0 || (r.lower && res.Ratio <= r.value) || (!r.lower && res.Ratio >= r.value)
-	res.Pass = res.Pass && res.Pgsignet >= r.own
+	res.Pass = res.Pass && res.Pgsignet >= r.own && (r.most == 0 || res.Pgsignet <= r.most)
 	if res.PgBouncerCPU > 0 {
 		res.CPURatio = res.PgsignetCPU / res.PgBouncerCPU
 		res.Pass = res.Pass && (r.cpu == 0 || res.CPURatio <= r.cpu)
