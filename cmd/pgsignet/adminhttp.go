@@ -82,35 +82,67 @@ func (h *adminHTTP) serve(server *broker.Server, log *zap.Logger) {
 // they shall not use up the descriptors that sessions need.
 const maxAdminConns = 32
 
-// fewConns closes connections beyond maxAdminConns.
+// fewConns has maxAdminConns connections. One more is taken, and the one that has been silent for longest
+// is closed: whoever holds many open keeps nobody out who asks and goes.
 type fewConns struct {
 	net.Listener
-	open atomic.Int32
+
+	mu   sync.Mutex // guards open
+	open map[*adminConn]struct{}
 }
 
 func (l *fewConns) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if l.open.Add(1) <= maxAdminConns {
-			return &countedConn{Conn: conn, open: &l.open}, nil
-		}
-		l.open.Add(-1)
-		conn.Close()
+	raw, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	c := &adminConn{Conn: raw, listener: l}
+	c.heard.Store(time.Now().UnixNano())
+	if extra := l.add(c); extra != nil {
+		extra.Close()
+	}
+	return c, nil
 }
 
-// countedConn leaves the count when it is closed.
-type countedConn struct {
+// add counts a connection, and returns the one that has to go for it.
+func (l *fewConns) add(c *adminConn) (extra *adminConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= maxAdminConns {
+		for o := range l.open {
+			if extra == nil || o.heard.Load() < extra.heard.Load() {
+				extra = o
+			}
+		}
+		delete(l.open, extra)
+	}
+	if l.open == nil {
+		l.open = make(map[*adminConn]struct{})
+	}
+	l.open[c] = struct{}{}
+	return extra
+}
+
+// adminConn knows when its client last said something.
+type adminConn struct {
 	net.Conn
-	once sync.Once
-	open *atomic.Int32
+	listener *fewConns
+	heard    atomic.Int64 // Unix time in nanoseconds
 }
 
-func (c *countedConn) Close() error {
-	c.once.Do(func() { c.open.Add(-1) })
+func (c *adminConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// Close makes room for another one.
+func (c *adminConn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.open, c)
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
 
