@@ -80,6 +80,8 @@ func TestEveryCommandIsRun(t *testing.T) {
 	for _, d := range documents(t) {
 		for _, b := range d.Blocks {
 			switch {
+			case b.Lang == "console":
+				t.Errorf("%s:%d: commands that no test runs: make it a block of sh", d.Path, b.Line)
 			case b.Lang != "sh" || len(b.Args) > 0 && slices.Contains(ran, b.Args[0]):
 			case b.Is("sh", "unrun") && len(b.Args) > 4:
 				t.Logf("%s:%d: not run: %s", d.Path, b.Line, strings.Join(b.Args[1:], " "))

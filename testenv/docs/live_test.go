@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/e2e"
+	"github.com/pgsignet/pgsignet/testenv/pgserver"
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
@@ -26,7 +27,8 @@ func TestLiveCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := w.Start(t, e2e.Options{Rules: aliceMap, Admin: fmt.Sprintf("address = \"\"\nsocket = %q", filepath.Join(dir, "admin.sock"))})
+	b := w.Start(t, e2e.Options{Rules: aliceMap, Database: `identity_key = "identity.key"`,
+		Files: map[string]string{"identity.key": strings.Repeat("k", 48)}, Admin: fmt.Sprintf("address = \"\"\nsocket = %q", filepath.Join(dir, "admin.sock"))})
 	alice := w.Issue(w.Clients, pki.Shape{CN: "alice", Lifetime: 60 * 24 * time.Hour})
 	if _, _, err := alice.Write(b.Dir, "alice"); err != nil {
 		t.Fatal(err)
@@ -49,7 +51,7 @@ func TestLiveCommands(t *testing.T) {
 	if out, err := exec.Command("sh", "-c", `mkdir "$1" && cp "$0/audit.vkey" "$1"`, filepath.Join(b.Dir, "audit"), kept).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	here := strings.NewReplacer("/var/lib/pgsignet/audit", filepath.Join(b.Dir, "audit"), "9f2c0a31...", strings.Repeat("9f", 32), "01a201b1", opened["sid"].(string)[:8],
+	here := strings.NewReplacer("/var/lib/pgsignet/audit", filepath.Join(b.Dir, "audit"), "9f2c0a31...", strings.Repeat("9f", 32), "01a201b1", opened["sid"].(string)[:8], "01993a9c", opened["sid"].(string)[:8],
 		"serve --config pgsignet.hcl", "serve --config beside.hcl")
 	lines := 0
 	for _, d := range documents(t) {
@@ -64,7 +66,8 @@ func TestLiveCommands(t *testing.T) {
 					run.Args[3] = "exec timeout --preserve-status --signal=INT 2 " + run.Args[3]
 				}
 				run.Dir = b.Dir
-				run.Env = append(os.Environ(), "PATH="+filepath.Dir(w.Binary())+":"+os.Getenv("PATH"), "PGSIGNET_CONFIG="+config)
+				run.Env = append(os.Environ(), "PATH="+filepath.Dir(w.Binary())+":"+os.Getenv("PATH"), "PGSIGNET_CONFIG="+config,
+					"PGHOST="+w.PG.SocketDir, fmt.Sprintf("PGPORT=%d", w.PG.Port), "PGUSER="+pgserver.Superuser) // a superuser's psql
 				out, err := run.CombinedOutput()
 				if endless.MatchString(line) && len(out) == 0 {
 					t.Errorf("%s:%d: %s prints nothing", d.Path, block.Line, strings.TrimSpace(line))
