@@ -92,6 +92,9 @@ func (p *Place) takeFrom(ctx context.Context, name string, take *Message) (*Take
 	c.SetDeadline(time.Now().Add(answerTimeout))
 	m, files, err := ask(c, take)
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
+		c.Close()
+		return nil, fmt.Errorf("ask %s for its sockets: its process does not answer within %v; it has them until it ends", p.path(name), answerTimeout)
 	case err != nil:
 		c.Close()
 		return nil, fmt.Errorf("ask %s for its sockets: %w", p.path(name), err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pgsignet/pgsignet/broker/peer"
 )
@@ -73,5 +74,31 @@ func TestTwoUpgradesAtOnce(t *testing.T) {
 	serves()
 	if n := strings.Count(old.Output(), `"handed over"`); n > 2 { // the second may come when the first has done, and follow it
 		t.Errorf("handed over %d times", n)
+	}
+}
+
+// A process that hangs keeps the listening sockets: a new one gives up after ten seconds and says whom it
+// has asked, and the old one serves on when it goes on.
+func TestHungProcessIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	w := Shared(t)
+	_, setting := runtimeDir(t)
+	b := w.Start(t, Options{Rules: people, Top: setting})
+	b.Signal(syscall.SIGSTOP)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	began := time.Now()
+	out, err := exec.CommandContext(ctx, w.Binary(), "serve", "--config", filepath.Join(b.Dir, "pgsignet.hcl")).CombinedOutput()
+	took := time.Since(began)
+	b.Signal(syscall.SIGCONT)
+	if err == nil || !strings.Contains(string(out), "for its sockets") || !strings.Contains(string(out), "does not answer") {
+		t.Errorf("ended with %v\n%s", err, out)
+	}
+	if took > 100*time.Second {
+		t.Errorf("it took %v to give up", took)
+	}
+	alice := b.Connect(t, w.Client("alice"), "alice", "orders")
+	if n := one[int](t, alice, "select 5"); n != 5 {
+		t.Error("the old process does not serve on")
 	}
 }
