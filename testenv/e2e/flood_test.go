@@ -23,12 +23,14 @@ import (
 // that of quiet, or of the same flood against another process: clients, flooder, PostgreSQL and broker
 // share the test's processors, and what they take from each other is not the broker's doing. Quiet is
 // taken as quietest at least, since a busy machine adds as much to either. Two cores gave 2.6 ms and 21 ms;
-// with handshakes on both, 384 ms. A half-open connection takes memoryEach bytes of the broker's memory.
+// with handshakes on both, 384 ms. A half-open connection takes memoryEach bytes of the broker's memory, and a
+// flood no more than floodMemory.
 const (
-	floodRatio = 2
-	quietest   = 10 * time.Millisecond
-	memoryEach = 8 << 10
-	halfOpen   = 5000
+	floodRatio  = 2
+	quietest    = 10 * time.Millisecond
+	memoryEach  = 8 << 10
+	floodMemory = halfOpen*memoryEach + 128<<20 // in all: the half-open, and the garbage that may lie
+	halfOpen    = 5000
 )
 
 // Beyond the limits of a door: established clients go on at their pace while others flood it with
@@ -83,9 +85,13 @@ func TestFloodLeavesEstablishedClientsAlone(t *testing.T) {
 		stop()
 		began, stop := b.flood(t, hello, 3*capacity)
 		flooded := paces(t, clients, window)
+		taken := b.resident(t) - before
 		sent := int(float64(stop()) / time.Since(began).Seconds())
-		t.Logf("p99 %v quiet, %v under %d handshakes/s, of which %d can be computed, %v when another process is flooded",
-			quiet, flooded, sent, capacity, elsewhere)
+		t.Logf("p99 %v quiet, %v under %d handshakes/s, of which %d can be computed, %v when another process is flooded; %d MiB more than at first",
+			quiet, flooded, sent, capacity, elsewhere, taken>>20)
+		if taken > floodMemory {
+			t.Errorf("a flood takes %d MiB", taken>>20)
+		}
 		if flooded <= 10*floodRatio*max(quiet, quietest, elsewhere) {
 			return
 		}
