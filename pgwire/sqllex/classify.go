@@ -7,6 +7,13 @@ package sqllex
 // It takes one pass, or two where the setting of standard_conforming_strings would matter: then
 // both readings count. Without SET, DEALLOCATE and DROP DATABASE it does not allocate.
 func Classify(sql string) Effects {
+	if ok, statements := harmless(sql); ok {
+		return Effects{Statements: statements}
+	}
+	return classify(sql)
+}
+
+func classify(sql string) Effects {
 	c := classifier{lex: Lexer{sql: sql}}
 	c.run()
 	if !c.lex.ambiguous && !(c.lex.slashes && c.effects.Has(setting)) {

@@ -18,6 +18,15 @@ var typical = map[string]string{
 	"begin":  "BEGIN",
 }
 
+// What applications send most is dismissed without reading its tokens.
+func TestDismissed(t *testing.T) {
+	for _, sql := range []string{typical["select"], typical["orm"], "SELECT 1;", "", "update t set", "select count(*) from t where a <> 'x' and b = $1::int"} {
+		if want := sql != "update t set"; sqllex.Dismissed(sql) != want {
+			t.Errorf("%q: dismissed is %v", sql, !want)
+		}
+	}
+}
+
 func TestClassifyAllocates(t *testing.T) {
 	if race.Enabled {
 		t.Skip("the race detector allocates")
