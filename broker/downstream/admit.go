@@ -243,6 +243,7 @@ func (a *admission) handshake() error {
 	began := time.Now()
 	o := a.conn.wire.opening
 	o.slots, o.sent = a.cfg.Handshakes, false
+	a.conn.wire.records = records{} // what came before was not TLS
 	server := tls.Server(a.conn.wire, a.cfg.TLS())
 	err := o.handshake(server)
 	a.tlsTime = time.Since(began)

@@ -25,6 +25,11 @@ type Conn struct {
 	wire *wire
 	tls  *tls.Conn // nil in plaintext
 
+	// Owned by whoever reads.
+	byte  [1]byte // what Idle has found
+	ahead bool    // it is the next that Read returns
+	full  bool    // the last Read has filled its buffer: there may be more of the same record
+
 	writing sync.Mutex // held by Write
 }
 
@@ -50,24 +55,52 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.writeRecords(p)
 }
 
-// ReadIdle is Read for a client that may say nothing for long: it waits with little on the stack. The
-// frames of a waiting tls.Conn.Read alone would keep the stack of its goroutine at 8 KiB.
-func (c *Conn) ReadIdle(p []byte) (int, error) {
-	if c.tls != nil {
-		c.wire.asking = true
-		n, err := c.tls.Read(p)
-		c.wire.asking = false
+// Read reads what the client has sent.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.ahead && len(p) > 0 {
+		return c.readAhead(p)
+	}
+	n, err := c.Conn.Read(p)
+	c.full = n == len(p)
+	return n, err
+}
+
+// Idle waits until Read has something to say, with little on the stack: the frames of a waiting tls.Conn.Read
+// alone would keep the stack of its goroutine at 8 KiB. Its errors are those of Read.
+func (c *Conn) Idle() error {
+	if c.ahead {
+		return nil
+	}
+	if c.tls != nil && (c.full || !c.wire.drained) {
+		n, err := c.inHand(c.byte[:])
 		switch {
+		case n > 0:
+			c.ahead = true
+			return nil
 		case !errors.Is(err, errNothing):
-			return n, err
-		case n > 0: // half an alert may stand behind it
-			return n, nil
+			return err
 		}
+		c.full, c.wire.drained = false, c.wire.records.complete()
 	}
-	if err := c.wire.wait(); err != nil {
-		return 0, err
+	return c.wire.wait()
+}
+
+// inHand is Read of what TLS has read from the socket before; with nothing it fails with errNothing.
+func (c *Conn) inHand(p []byte) (int, error) {
+	c.wire.asking = true
+	n, err := c.tls.Read(p)
+	c.wire.asking = false
+	return n, err
+}
+
+// readAhead is Read behind the byte that Idle has found in TLS's hand.
+func (c *Conn) readAhead(p []byte) (int, error) {
+	p[0], c.ahead = c.byte[0], false
+	n, err := c.inHand(p[1:])
+	if c.full = 1+n == len(p); errors.Is(err, errNothing) { // also when half an alert stands behind the bytes
+		err = nil
 	}
-	return c.Conn.Read(p)
+	return 1 + n, err
 }
 
 func (c *Conn) writeRecords(p []byte) (int, error) {

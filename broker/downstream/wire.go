@@ -30,7 +30,10 @@ type wire struct {
 	// Owned by the goroutine that admits the client; opening is nil once it is admitted.
 	opening *opening
 
-	asking bool // Read is only asked whether TLS needs it; owned by whoever reads
+	// Owned by whoever reads.
+	asking  bool    // Read is only asked whether TLS needs it
+	records records // of TLS, in what was read
+	drained bool    // the last Read has brought one record and no part of another: TLS keeps nothing behind it
 
 	mu     sync.Mutex // guards gather, and the order of writes
 	gather *[]byte    // not nil while a Conn.Write is under way
@@ -53,11 +56,17 @@ type opening struct {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if w.opening != nil {
-		return w.opening.read(w.raw, p)
-	}
 	if w.asking {
 		return 0, errNothing
+	}
+	n, err := w.read(p)
+	w.drained = w.records.follow(p[:n]) <= 1 && w.records.complete()
+	return n, err
+}
+
+func (w *wire) read(p []byte) (int, error) {
+	if w.opening != nil {
+		return w.opening.read(w.raw, p)
 	}
 	return w.raw.Read(p)
 }

@@ -6,8 +6,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-
-	"github.com/pgsignet/pgsignet/pgwire"
 )
 
 // clientBuffer is what is read from a client at a time. A parked client has none.
@@ -20,11 +18,10 @@ const inspectLimit = 256 << 10
 var clientBuffers = sync.Pool{New: func() any { b := make([]byte, clientBuffer); return &b }}
 
 // reader takes a client's bytes apart into messages. While it waits between messages it holds no
-// buffer but the bytes of one header.
+// buffer, where conn can wait without one.
 type reader struct {
 	conn   net.Conn
-	idle   func(p []byte) (int, error) // conn's Read for a wait that may be long
-	park   [headerSize]byte
+	idle   func() error // waits until conn has something to say
 	buf    *[]byte
 	have   int // bytes in buf that are not yet taken apart: the front of a message
 	want   int // bytes of that message that must be there before it is looked at
@@ -52,14 +49,15 @@ func readEnd(err error) Reason {
 
 // idler is a connection that can wait for its peer with little memory.
 type idler interface {
-	ReadIdle(p []byte) (int, error)
+	// Idle waits until Read has something to say. Its errors are those of Read.
+	Idle() error
 }
 
 // from makes r read from conn.
 func (r *reader) from(conn net.Conn) {
-	r.conn, r.idle = conn, conn.Read
+	r.conn, r.idle = conn, func() error { return nil }
 	if c, ok := conn.(idler); ok {
-		r.idle = c.ReadIdle
+		r.idle = c.Idle
 	}
 }
 
@@ -70,9 +68,10 @@ func (r *reader) inside() bool { return r.remain > 0 || r.have > 0 }
 // the next call.
 func (r *reader) next() ([]byte, error) {
 	if r.buf == nil {
-		if done, err := r.unpark(); done || err != nil {
-			return r.held(), err
+		if err := r.idle(); err != nil {
+			return nil, err
 		}
+		r.buf = clientBuffers.Get().(*[]byte)
 	}
 	for {
 		r.grow()
@@ -83,20 +82,6 @@ func (r *reader) next() ([]byte, error) {
 			return r.held(), err
 		}
 	}
-}
-
-// unpark waits for a header without a buffer, then takes one. done is set when the message is the
-// header alone: reading on could wait for what the client does not owe.
-func (r *reader) unpark() (done bool, err error) {
-	n, err := r.idle(r.park[:])
-	if n == 0 {
-		return true, err
-	}
-	r.total.Add(int64(n))
-	r.buf = clientBuffers.Get().(*[]byte)
-	r.have = copy(*r.buf, r.park[:n])
-	_, length := pgwire.Header(*r.buf)
-	return n == headerSize && length == 4, err
 }
 
 // grow makes room for a message that is wanted whole.
