@@ -32,9 +32,9 @@ func poolKey(g *policy.Grant, share string) pool.Key {
 
 // asking is what a session asks the pools for, under one decision.
 type asking struct {
-	by      *decision
-	request pool.Request
-	waited  admin.Observer
+	by     *decision
+	pool   *pool.Asker[*relay.Server]
+	waited admin.Observer
 }
 
 // asks is what the session asks the pools for now. Called by whoever runs the session.
@@ -47,7 +47,7 @@ func (s *session) asks() (*asking, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.asking = &asking{by: d, request: request, waited: s.server.metrics.Acquiring(request.Key.Upstream)}
+	s.asking = &asking{by: d, pool: s.server.pools.Asker(request), waited: s.server.metrics.Acquiring(request.Key.Upstream)}
 	return s.asking, nil
 }
 

@@ -310,10 +310,9 @@ func (s *session) acquire(ctx context.Context) (relay.Lease, error) {
 	if err != nil {
 		return relay.Lease{}, err
 	}
-	began := time.Now()
-	lease, err := s.server.pools.Acquire(ctx, asks.request)
+	lease, err := asks.pool.Acquire(ctx)
 	if err == nil {
-		asks.waited.Observe(time.Since(began).Seconds())
+		asks.waited.Observe(asks.pool.Waited().Seconds())
 		return lease, nil
 	}
 	if ended := s.endedBy(); ended != nil {

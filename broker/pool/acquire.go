@@ -2,31 +2,53 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
-// Acquire lends one connection for r. It blocks until one is free or made, for Limits.WaitTimeout
-// at most. The error is ctx's cause, one of the Err variables, or that of a dial.
-func (p *Pools[S]) Acquire(ctx context.Context, r Request) (Lease[S], error) {
+// Asker is one session before the pools: what it asks for, and what they remember of it, so that nothing is
+// looked up by name while it goes on. It has one Acquire at a time.
+type Asker[S Server] struct {
+	pools   *Pools[S]
+	request Request
+
+	// Pools.mu guards these.
+	pool   *pool[S]
+	payer  *budget[S]
+	last   *entry[S] // that served it last
+	serial uint64    // of last, as it was lent
+	waited time.Duration
+}
+
+// Asker returns one for r.
+func (p *Pools[S]) Asker(r Request) *Asker[S] { return &Asker[S]{pools: p, request: r} }
+
+// Acquire lends one connection. It blocks until one is free or made, for Limits.WaitTimeout at most. The error
+// is ctx's cause, one of the Err variables, or that of a dial.
+func (a *Asker[S]) Acquire(ctx context.Context) (Lease[S], error) {
+	p := a.pools
 	now := p.lock()
-	if err := p.refuses(&r); err != nil {
+	if err := p.refuses(&a.request); err != nil {
 		p.unlock()
 		return Lease[S]{}, err
 	}
-	pl, payer := p.pool(&r)
+	p.place(a)
+	pl := a.pool
 	pl.used = now
 	if pl.waiters.len() == 0 && !pl.paused {
-		if e := p.take(pl, payer, r.Session, now); e != nil {
-			lease := p.lend(e, payer, r.Session, now)
+		if e := p.take(a, now); e != nil {
+			a.waited = 0
+			lease := p.lend(e, a, now)
 			p.unlock()
 			return lease, nil
 		}
 	}
-	w := p.enqueue(pl, payer, &r, now)
+	w := p.enqueue(a, now)
 	p.unlock()
-	return p.wait(ctx, w, r.Limits.WaitTimeout)
+	return p.wait(ctx, w)
 }
+
+// Waited is how long the last Acquire that lent a connection has waited for it: zero when one was there.
+func (a *Asker[S]) Waited() time.Duration { return a.waited }
 
 func (p *Pools[S]) refuses(r *Request) error {
 	if p.closed {
@@ -39,27 +61,25 @@ func (p *Pools[S]) refuses(r *Request) error {
 }
 
 // enqueue puts a request at the end of its queue.
-func (p *Pools[S]) enqueue(pl *pool[S], payer *budget[S], r *Request, now time.Time) *waiter[S] {
+func (p *Pools[S]) enqueue(a *Asker[S], now time.Time) *waiter[S] {
 	p.arrived++
 	w := p.newWaiter()
-	w.n, w.pool, w.payer, w.session, w.ended, w.since = p.arrived, pl, payer, r.Session, r.Ended, now
-	pl.waiters.push(w)
-	pl.totals.waits++
-	p.wants(pl)
+	w.n, w.asker, w.since = p.arrived, a, now
+	a.pool.waiters.push(w)
+	a.pool.totals.waits++
+	p.wants(a.pool)
+	p.remind(now.Add(a.request.Limits.WaitTimeout))
 	return w
 }
 
-// wait blocks until w is answered, ctx ends or the time is up.
-func (p *Pools[S]) wait(ctx context.Context, w *waiter[S], limit time.Duration) (Lease[S], error) {
+// wait blocks until w is answered or ctx ends.
+func (p *Pools[S]) wait(ctx context.Context, w *waiter[S]) (Lease[S], error) {
 	defer p.putWaiter(w)
-	w.timer.Reset(limit)
 	select {
 	case a := <-w.ready:
 		return a.lease, a.err
 	case <-ctx.Done():
 		return p.leave(w, context.Cause(ctx))
-	case <-w.timer.C:
-		return p.leave(w, ErrTimeout)
 	}
 }
 
@@ -73,57 +93,52 @@ func (p *Pools[S]) leave(w *waiter[S], why error) (Lease[S], error) {
 		}
 		return Lease[S]{}, why
 	}
-	if errors.Is(why, ErrTimeout) && w.pool.failures > 0 {
-		why = w.pool.lastErr // the reason for the long wait (W69)
-	}
-	w.pool.waiters.remove(w)
+	w.asker.pool.waiters.remove(w)
 	return Lease[S]{}, why
 }
 
-// take returns an idle connection of pl that payer may have, or nil: the one that last served the
-// session, else the most recently used. Those it finds spent or dead are closed.
-func (p *Pools[S]) take(pl *pool[S], payer *budget[S], session string, now time.Time) *entry[S] {
+// take returns an idle connection that a may have, or nil: the one that last served it, else the most
+// recently used. Those it finds spent or dead are closed.
+func (p *Pools[S]) take(a *Asker[S], now time.Time) *entry[S] {
 	for {
-		e := pl.choose(payer, session)
-		if e == nil || !e.spent(now) && e.server.Healthy() {
+		e := a.choose()
+		if e == nil || !e.spent(now) && e.server.Healthy(now.Sub(e.since)) {
 			return e
 		}
 		p.close(e, now)
 	}
 }
 
-func (pl *pool[S]) choose(payer *budget[S], session string) (best *entry[S]) {
-	for i := len(pl.idle) - 1; i >= 0; i-- {
-		e := pl.idle[i]
-		if !payer.affords(e) {
-			continue
-		}
-		if session != "" && e.session == session {
-			return e
-		}
-		if best == nil {
-			best = e
+func (a *Asker[S]) choose() *entry[S] {
+	if e := a.last; e != nil && e.state == idle && e.serial == a.serial+1 && e.pool == a.pool && a.payer.affords(e) {
+		return e // nobody else has had it since
+	}
+	list := a.pool.idle
+	for i := len(list) - 1; i >= 0; i-- {
+		if a.payer.affords(list[i]) {
+			return list[i]
 		}
 	}
-	return best
+	return nil
 }
 
 // affords reports whether b may take e over from the map that had it last.
 func (b *budget[S]) affords(e *entry[S]) bool { return e.payer == b || b.room() }
 
 // lend hands e, fresh or idle, to a session.
-func (p *Pools[S]) lend(e *entry[S], payer *budget[S], session string, now time.Time) Lease[S] {
+func (p *Pools[S]) lend(e *entry[S], a *Asker[S], now time.Time) Lease[S] {
 	if e.state == idle {
 		p.unpark(e)
 	}
 	fresh := !e.reused
 	e.move(leased, now)
-	e.session, e.reused = session, true
-	if e.payer != payer {
+	e.session, e.reused = a.request.Session, true
+	a.last, a.serial = e, e.serial
+	if e.payer != a.payer {
 		e.payer.used--
 		p.free(e.payer)
-		payer.used++
-		e.payer = payer
+		a.payer.used++
+		e.payer = a.payer
 	}
 	e.pool.totals.leases++
 	return Lease[S]{pools: p, entry: e, server: e.server, serial: e.serial, fresh: fresh}

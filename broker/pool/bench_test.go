@@ -4,14 +4,15 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 )
 
 // ready is a server that is always well.
 type ready struct{ _ int }
 
-func (*ready) Healthy() bool { return true }
-func (*ready) Close() error  { return nil }
-func (*ready) Retire()       {}
+func (*ready) Healthy(time.Duration) bool { return true }
+func (*ready) Close() error               { return nil }
+func (*ready) Retire()                    {}
 
 func readyPools(tb testing.TB) *Pools[*ready] {
 	p, err := New(Config[*ready]{Dial: func(context.Context, Key) (*ready, error) { return new(ready), nil }})
@@ -25,10 +26,10 @@ func readyPools(tb testing.TB) *Pools[*ready] {
 func BenchmarkAcquireIdle(b *testing.B) {
 	p := readyPools(b)
 	r := capped("a", 20, 60)
-	r.Session = "0192"
+	a := p.Asker(r)
 	b.ReportAllocs()
 	for b.Loop() {
-		l, err := p.Acquire(b.Context(), r)
+		l, err := a.Acquire(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -49,9 +50,10 @@ func contend(b *testing.B, goroutines, size int) {
 	var work sync.WaitGroup
 	for range goroutines {
 		work.Go(func() {
+			a := p.Asker(r)
 			for range turns {
 				for range turnsEach {
-					l, err := p.Acquire(context.Background(), r)
+					l, err := a.Acquire(context.Background())
 					if err != nil {
 						b.Error(err)
 						return
@@ -80,9 +82,9 @@ func TestAcquireIdleAllocates(t *testing.T) {
 	p := readyPools(t)
 	r := capped("a", 20, 60)
 	r.Session, r.Ended = "0192", func() bool { return false }
-	ctx := t.Context()
+	ctx, a := t.Context(), p.Asker(r)
 	n := testing.AllocsPerRun(1000, func() {
-		l, err := p.Acquire(ctx, r)
+		l, err := a.Acquire(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

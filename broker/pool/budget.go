@@ -58,7 +58,7 @@ func (b *budget[S]) oldest() (first *pool[S], oldest *waiter[S]) {
 // waiter is the first of pl that needs b.
 func (b *budget[S]) waiter(pl *pool[S]) *waiter[S] {
 	for w := range pl.waiters.all {
-		if pl.upstream == b || w.payer == b {
+		if pl.upstream == b || w.asker.payer == b {
 			return w
 		}
 	}

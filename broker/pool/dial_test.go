@@ -61,7 +61,7 @@ func TestW69StartingServerIsRetried(t *testing.T) {
 func TestTimeoutWhileStarting(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Pools[*server], w *world) {
 		w.fail(refusal("57P03"))
-		if _, err := p.Acquire(t.Context(), request("a", 1)); !errors.Is(err, refusal("57P03")) {
+		if _, err := p.Asker(request("a", 1)).Acquire(t.Context()); !errors.Is(err, refusal("57P03")) {
 			t.Errorf("got %v, want 57P03", err)
 		}
 	})

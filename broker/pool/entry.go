@@ -134,4 +134,6 @@ func (p *Pools[S]) drop(e *entry[S]) {
 	p.free(e.payer)
 	p.wants(pl)
 	p.notify()
+	var none S
+	e.server = none // an Asker may remember e
 }

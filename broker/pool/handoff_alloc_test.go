@@ -17,15 +17,16 @@ func TestHandOffAllocates(t *testing.T) {
 	p := readyPools(t)
 	r := capped("a", 1, 1)
 	ctx := context.Background()
-	held, err := p.Acquire(ctx, r)
+	held, err := p.Asker(r).Acquire(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	next, ask := make(chan Lease[*ready]), make(chan struct{})
 	defer close(ask)
+	a := p.Asker(r)
 	go func() { // ends with ask
 		for range ask {
-			l, err := p.Acquire(ctx, r)
+			l, err := a.Acquire(ctx)
 			if err != nil {
 				t.Error(err)
 			}

@@ -33,7 +33,7 @@ func TestUnusedKeysAreForgotten(t *testing.T) {
 		try := func(i int, replication bool) {
 			r := request("a", 1)
 			r.Key.Database, r.Key.Replication = fmt.Sprint("x", i), replication
-			if _, err := p.Acquire(t.Context(), r); err == nil {
+			if _, err := p.Asker(r).Acquire(t.Context()); err == nil {
 				t.Fatal("got a connection")
 			}
 		}

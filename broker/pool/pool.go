@@ -18,8 +18,9 @@ type Server interface {
 	comparable
 
 	// Healthy reports whether the connection is as good as when it was released: no end, no
-	// unexpected byte. It is asked before every reuse, under the pool's lock: it must not block.
-	Healthy() bool
+	// unexpected byte. idle is how long ago that was. It is asked before every reuse, under the pool's
+	// lock: it must not block.
+	Healthy(idle time.Duration) bool
 	Close() error
 
 	// Retire tells the connection, while it is lent, that it ends when it comes back: its lessee is
@@ -55,7 +56,7 @@ type Request struct {
 	Key     Key
 	Limits  Limits
 	Map     string // who pays for MapMax: the map of the session
-	Session string // the server that served it last is preferred
+	Session string // for ServerInfo
 
 	// Ended reports that the session is over: nothing is handed to it any more (T90). It is asked
 	// under the pool's lock, so it must not block. nil: never.
@@ -95,7 +96,11 @@ type Pools[S Server] struct {
 	paused    map[Scope]struct{}
 	disabled  map[Scope]struct{}
 
+	alarm   *time.Timer // runs timeouts; nil: never yet
+	alarmAt time.Time   // when it does; zero: it does not
+
 	// What unlock still has to do.
+	now   time.Time // of the change
 	freed []*budget[S]
 	due   []*pool[S]
 }
@@ -130,18 +135,22 @@ func (p *Pools[S]) Close() {
 		pl.failAll(ErrClosed)
 		p.kill(pl, now)
 	}
+	if p.alarm != nil && p.alarm.Stop() {
+		p.work.Done()
+	}
 	p.unlock()
 	p.work.Wait()
 }
 
 // pool is the connections and the queue of one key. Pools.mu guards it.
 type pool[S Server] struct {
-	key      Key
-	limits   Limits
-	upstream *budget[S]
-	payer    *budget[S] // of the last request; pays for MinIdle
-	paused   bool
-	due      bool // is in Pools.due
+	key       Key
+	limits    Limits
+	upstream  *budget[S]
+	payer     *budget[S] // of the last request; pays for MinIdle
+	paused    bool
+	due       bool // is in Pools.due
+	forgotten bool // is not in Pools.pools any more
 
 	entries []*entry[S]
 	idle    []*entry[S] // most recently used last
@@ -157,18 +166,24 @@ type pool[S Server] struct {
 	totals  totals
 }
 
-// pool returns the pool of r's key with r's limits, and the budget of r's map.
-func (p *Pools[S]) pool(r *Request) (*pool[S], *budget[S]) {
-	payer := budgetOf(p.payers, r.Map)
-	p.resize(payer, r.Limits.MapMax)
-	pl := p.pools[r.Key]
-	if pl == nil {
-		pl = &pool[S]{key: r.Key, upstream: budgetOf(p.upstreams, r.Key.Upstream), paused: p.pausedKey(r.Key)}
-		p.pools[r.Key] = pl
+// place finds the pool of a's key and the budget of its map, and gives them its limits.
+func (p *Pools[S]) place(a *Asker[S]) {
+	r := &a.request
+	if a.pool == nil || a.pool.forgotten {
+		a.pool, a.payer = p.poolOf(r.Key), budgetOf(p.payers, r.Map)
 	}
-	pl.limits, pl.payer = r.Limits, payer
-	p.resize(pl.upstream, r.Limits.UpstreamMax)
-	return pl, payer
+	a.pool.limits, a.pool.payer = r.Limits, a.payer
+	p.resize(a.payer, r.Limits.MapMax)
+	p.resize(a.pool.upstream, r.Limits.UpstreamMax)
+}
+
+func (p *Pools[S]) poolOf(key Key) *pool[S] {
+	pl := p.pools[key]
+	if pl == nil {
+		pl = &pool[S]{key: key, upstream: budgetOf(p.upstreams, key.Upstream), paused: p.pausedKey(key)}
+		p.pools[key] = pl
+	}
+	return pl
 }
 
 // total is the number of connections that count against Size.

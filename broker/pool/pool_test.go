@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,8 +29,8 @@ type server struct {
 	sick, closed, retired atomic.Bool
 }
 
-func (s *server) Healthy() bool { return !s.sick.Load() }
-func (s *server) Retire()       { s.retired.Store(true) }
+func (s *server) Healthy(time.Duration) bool { return !s.sick.Load() }
+func (s *server) Retire()                    { s.retired.Store(true) }
 
 func (s *server) Close() error {
 	if s.closed.Swap(true) {
@@ -161,7 +160,7 @@ func ask(p *Pools[*server], r Request) *asked {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	a := &asked{done: make(chan struct{}), cancel: cancel}
 	go func() {
-		a.lease, a.err = p.Acquire(ctx, r)
+		a.lease, a.err = p.Asker(r).Acquire(ctx)
 		close(a.done)
 	}()
 	synctest.Wait()
@@ -223,22 +222,33 @@ func TestReuse(t *testing.T) {
 func TestPreference(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Pools[*server], w *world) {
 		var leases []Lease[*server]
-		for i := range 3 {
-			r := request("a", 3)
-			r.Session = fmt.Sprint("s", i)
-			leases = append(leases, acquire(t, p, r))
+		var askers []*Asker[*server]
+		lend := func(a *Asker[*server]) Lease[*server] {
+			l, err := a.Acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		for range 3 {
+			askers = append(askers, p.Asker(request("a", 3)))
+			leases = append(leases, lend(askers[len(askers)-1]))
 		}
 		for _, l := range leases {
 			l.Release()
 		}
-		r := request("a", 3)
-		r.Session = "s0"
-		if got := acquire(t, p, r); got.Server() != leases[0].Server() {
+		got := lend(askers[0])
+		if got.Server() != leases[0].Server() {
 			t.Error("the session did not get the server that served it last")
 		}
-		r.Session = "new"
-		if got := acquire(t, p, r); got.Server() != leases[2].Server() {
+		other := lend(p.Asker(request("a", 3)))
+		if other.Server() != leases[2].Server() {
 			t.Error("a new session did not get the most recently used server")
+		}
+		got.Release()
+		other.Release()
+		if got := lend(askers[2]); got.Server() != leases[2].Server() {
+			t.Error("a session did not get the most recently used server after somebody else had had its own")
 		}
 	})
 }
@@ -292,7 +302,7 @@ func TestT90DeadWaiters(t *testing.T) {
 			t.Errorf("ended waiter got %v, want %v", over.err, ErrEnded)
 		}
 		last.get(t).Release()
-		if _, err := p.Acquire(t.Context(), r); !errors.Is(err, ErrEnded) {
+		if _, err := p.Asker(r).Acquire(t.Context()); !errors.Is(err, ErrEnded) {
 			t.Errorf("ended session acquires: %v, want %v", err, ErrEnded)
 		}
 	})
@@ -302,7 +312,7 @@ func TestWaitTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Pools[*server], w *world) {
 		l := acquire(t, p, request("a", 1))
 		start := time.Now()
-		_, err := p.Acquire(t.Context(), request("a", 1))
+		_, err := p.Asker(request("a", 1)).Acquire(t.Context())
 		if !errors.Is(err, ErrTimeout) || time.Since(start) != time.Minute {
 			t.Errorf("after %v: %v; want %v after a minute", time.Since(start), err, ErrTimeout)
 		}
@@ -337,7 +347,7 @@ func TestCloseEndsWaitersAndDials(t *testing.T) {
 		if <-a.done; !errors.Is(a.err, ErrClosed) || time.Since(start) > time.Second {
 			t.Errorf("waiter got %v after %v", a.err, time.Since(start))
 		}
-		if _, err := p.Acquire(t.Context(), request("a", 1)); !errors.Is(err, ErrClosed) {
+		if _, err := p.Asker(request("a", 1)).Acquire(t.Context()); !errors.Is(err, ErrClosed) {
 			t.Errorf("acquire after Close: %v", err)
 		}
 	})

@@ -6,15 +6,11 @@ import "time"
 type waiter[S Server] struct {
 	// Fixed when it was made.
 	ready chan answer[S] // holds one: answering never blocks
-	timer *time.Timer    // of the wait; stopped between uses
 
 	// Fixed while it waits.
-	n       uint64 // order of arrival over all pools
-	pool    *pool[S]
-	payer   *budget[S]
-	session string
-	ended   func() bool
-	since   time.Time
+	n     uint64 // order of arrival over all pools
+	asker *Asker[S]
+	since time.Time
 
 	// Pools.mu guards these.
 	queued     bool // not answered yet
@@ -74,26 +70,26 @@ func (q *queue[S]) all(yield func(*waiter[S]) bool) {
 
 // answer takes w out of its queue and sends it a.
 func (w *waiter[S]) answer(a answer[S]) {
-	w.pool.waiters.remove(w)
+	w.asker.pool.waiters.remove(w)
 	w.ready <- a
 }
 
 // over reports whether w's session is over.
-func (w *waiter[S]) over() bool { return w.ended != nil && w.ended() }
+func (w *waiter[S]) over() bool {
+	ended := w.asker.request.Ended
+	return ended != nil && ended()
+}
 
 // newWaiter returns one that is not in use.
 func (p *Pools[S]) newWaiter() *waiter[S] {
 	if w, ok := p.spare.Get().(*waiter[S]); ok {
 		return w
 	}
-	w := &waiter[S]{ready: make(chan answer[S], 1), timer: time.NewTimer(time.Hour)}
-	w.timer.Stop()
-	return w
+	return &waiter[S]{ready: make(chan answer[S], 1)}
 }
 
 // putWaiter takes one back that was answered or has left.
 func (p *Pools[S]) putWaiter(w *waiter[S]) {
-	w.timer.Stop()
-	w.pool, w.payer, w.session, w.ended = nil, nil, "", nil
+	w.asker = nil
 	p.spare.Put(w)
 }

@@ -68,7 +68,7 @@ func (p *Pools[S]) sweep(now time.Time) {
 	for e := range p.idle.all {
 		pl, limit := e.pool, e.pool.limits.IdleTimeout
 		old := limit > 0 && now.Sub(e.since) >= limit && len(pl.idle) > pl.limits.MinIdle
-		if old || e.spent(now) || !e.server.Healthy() {
+		if old || e.spent(now) || !e.server.Healthy(now.Sub(e.since)) {
 			p.close(e, now)
 		}
 	}
@@ -78,6 +78,7 @@ func (p *Pools[S]) sweep(now time.Time) {
 		if len(pl.entries) == 0 && pl.waiters.len() == 0 && (crowded || key.Replication || now.Sub(pl.used) >= forgetAfter) {
 			delete(p.failing, pl)
 			delete(p.pools, key)
+			pl.forgotten = true
 		}
 	}
 }

@@ -8,13 +8,14 @@ import (
 // lock begins a change and returns the time it happens at.
 func (p *Pools[S]) lock() time.Time {
 	p.mu.Lock()
-	return time.Now()
+	p.now = time.Now()
+	return p.now
 }
 
 // unlock gives away what the change made free, then ends it: no newcomer can come in between.
 func (p *Pools[S]) unlock() {
 	if len(p.freed) > 0 || len(p.due) > 0 {
-		p.settle(time.Now())
+		p.settle(p.now)
 	}
 	p.mu.Unlock()
 }
@@ -58,13 +59,14 @@ func (p *Pools[S]) serve(pl *pool[S], now time.Time) {
 		if len(pl.idle) == 0 {
 			break
 		}
-		e := p.take(pl, w.payer, w.session, now)
+		e := p.take(w.asker, now)
 		if e == nil {
-			p.claim(w.payer, pl, now) // its map is at its cap
+			p.claim(w.asker.payer, pl, now) // its map is at its cap
 			continue
 		}
-		lease := p.lend(e, w.payer, w.session, now)
-		pl.totals.waited += now.Sub(w.since)
+		lease := p.lend(e, w.asker, now)
+		w.asker.waited = now.Sub(w.since)
+		pl.totals.waited += w.asker.waited
 		w.answer(answer[S]{lease: lease})
 	}
 	p.grow(pl, now)
@@ -82,13 +84,13 @@ func (p *Pools[S]) grow(pl *pool[S], now time.Time) {
 		if !p.mayDial(pl, now) {
 			return
 		}
-		if !p.claim(w.payer, pl, now) {
+		if !p.claim(w.asker.payer, pl, now) {
 			continue
 		}
 		if !p.claim(pl.upstream, pl, now) {
 			return
 		}
-		p.dial(pl, w.payer, now)
+		p.dial(pl, w.asker.payer, now)
 	}
 }
 

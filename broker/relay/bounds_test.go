@@ -102,7 +102,7 @@ func lent(t *testing.T, s *Server) (lease pool.Lease[*Server], given func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { pools.Close() })
-	lease, err = pools.Acquire(t.Context(), pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}})
+	lease, err = pools.Asker(pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}}).Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -73,13 +74,16 @@ func (s *Session) request(b []byte) error {
 				s.in.keep(len(b), want) // no connection for half a message
 				return nil
 			}
-			if err := s.lease(); err != nil {
+			waited, err := s.lease()
+			if err != nil {
 				s.watch.refused(err)
 				if err = s.reject(b[0], err); err != nil {
 					return err
 				}
 			}
-			now = time.Now() // the wait is no part of the statement
+			if waited {
+				now = time.Now() // which is no part of the statement
+			}
 		default:
 			rest, want, err := s.forward(server, b, now)
 			switch {
@@ -397,19 +401,20 @@ func (s *Session) dropLate(b []byte) []byte {
 	return b
 }
 
-// lease waits for a server connection and takes it.
-func (s *Session) lease() error {
+// lease waits for a server connection and takes it. waited is false when that took no time worth speaking of:
+// of the first, the owner may ask for proof.
+func (s *Session) lease() (waited bool, err error) {
+	waited = s.held() == nil
 	for {
 		s.turn.begin()
 		if s.ctx.Err() != nil {
 			s.turn.cancel(context.Canceled) // interrupt may have come too early for it
 		}
 		lease, err := s.cfg.Acquire(&s.turn)
-		if cause := s.turn.over(); err != nil && cause != nil {
-			err = cause
-		}
+		slow, cause := s.turn.over()
+		waited = waited || slow
 		if err != nil {
-			return err
+			return waited, cmp.Or(cause, err)
 		}
 		server := lease.Server()
 		news, ok := server.link(s, lease)
@@ -421,9 +426,9 @@ func (s *Session) lease() error {
 		s.server = server
 		s.mu.Unlock()
 		if len(news) > 0 {
-			return s.out.send(news)
+			err = s.out.send(news)
 		}
-		return nil
+		return waited, err
 	}
 }
 

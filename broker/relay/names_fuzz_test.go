@@ -92,7 +92,7 @@ func (w *shared) acquire(ctx context.Context) (Lease, error) {
 		free := s.phase == phaseIdle
 		s.mu.Unlock()
 		if free {
-			return s.pools.Acquire(ctx, pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}})
+			return s.pools.Asker(pool.Request{Limits: pool.Limits{Size: 1, WaitTimeout: time.Minute}}).Acquire(ctx)
 		}
 		if s.phase == phaseReset {
 			w.answer(s) // whose reset is under way
@@ -142,7 +142,7 @@ func (w *shared) flush(c *sharedClient) {
 	for len(b) > 0 {
 		server := c.heldServer()
 		if server == nil {
-			if err := c.lease(); err != nil {
+			if _, err := c.lease(); err != nil {
 				w.t.Fatalf("%s\nlease: %v", &w.trace, err)
 			}
 			fmt.Fprintf(&w.trace, " [%d on %d]", w.number(c), c.server.ID)

@@ -180,7 +180,6 @@ func (s *Server) endReset() error {
 	}
 	s.mu.Unlock()
 	if !held {
-		s.lastUse.Store(time.Now().UnixNano())
 		lease.Release()
 	}
 	return nil
@@ -227,7 +226,6 @@ func (s *Server) cancelled(err error) {
 			lease.Destroy()
 		}
 	case free:
-		s.lastUse.Store(time.Now().UnixNano())
 		lease.Release()
 	case session != nil:
 		s.look()

@@ -86,8 +86,7 @@ func TestW70RetiredConnectionIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := pool.Request{Limits: pool.Limits{Size: 2, WaitTimeout: time.Minute}}
-	acquire := func(ctx context.Context) (Lease, error) { return pools.Acquire(ctx, request) }
+	acquire := pools.Asker(pool.Request{Limits: pool.Limits{Size: 2, WaitTimeout: time.Minute}}).Acquire
 	lease, err := acquire(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -114,7 +114,6 @@ type Server struct {
 
 	closing  atomic.Bool
 	retired  atomic.Bool  // see Retire
-	lastUse  atomic.Int64 // unix nanoseconds of the last release
 	Sessions atomic.Int64 // sessions served; for console and audit
 }
 
@@ -165,13 +164,17 @@ func (s *Server) sayGoodbye() {
 }
 
 // Healthy says whether an idle connection may be handed out: alive, and nothing unasked for was
-// received or is waiting to be read. It does not block.
-func (s *Server) Healthy() bool {
+// received or is waiting to be read. idle is how long it has been so. It does not block.
+func (s *Server) Healthy(idle time.Duration) bool {
 	s.mu.Lock()
 	ok := s.lost == nil && s.fatal == nil && s.phase == phaseIdle && s.ledger.clean() && s.cancels == 0 && !s.midway
 	s.mu.Unlock()
-	return ok && !s.closing.Load() && !pendingInput(s.Conn)
+	return ok && !s.closing.Load() && (idle < justNow || !pendingInput(s.Conn))
 }
+
+// justNow is how long what the connection's reader knows of it is taken for the present: a look at the socket,
+// too, only says what has arrived so far.
+const justNow = time.Millisecond
 
 // Retire makes a session in transaction mode leave the connection at the next boundary even when its
 // client's next request is there before the last answer has been dealt with.
@@ -281,7 +284,6 @@ func (s *Server) settleLocked() error {
 		if dirty {
 			s.reset(lease, session.cfg.ResetTimeout)
 		} else {
-			s.lastUse.Store(time.Now().UnixNano())
 			lease.Release()
 		}
 	}

@@ -14,6 +14,7 @@ import (
 type turn struct {
 	mu    sync.Mutex
 	on    bool // a wait is under way
+	asked bool // for done, since it began
 	done  chan struct{}
 	cause error
 }
@@ -28,12 +29,12 @@ func (t *turn) begin() {
 	}
 }
 
-// over ends the wait and returns what has cancelled it, if anything.
-func (t *turn) over() error {
+// over ends the wait and returns what has cancelled it, if anything. waited is false when nobody has waited.
+func (t *turn) over() (waited bool, cause error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.on = false
-	return t.cause
+	waited, t.on, t.asked = t.asked, false, false
+	return waited, t.cause
 }
 
 // cancel ends the wait that is under way; with none it does nothing and says no. The first cause
@@ -58,7 +59,7 @@ func (t *turn) cancel(cause error) bool {
 func (t *turn) Done() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.done == nil {
+	if t.asked = true; t.done == nil {
 		t.done = make(chan struct{})
 	}
 	return t.done
