@@ -79,8 +79,7 @@ func (s *Session) apply(server *Server, c *change, back *takenBack) {
 		}
 		switch {
 		case c.set.name == tokenSetting:
-			server.tokenOf = nil
-			return
+			server.tokenOf = nil // but what the client made of it is there, until another session takes it back
 		case !s.cfg.Profile.fixed[c.set.name] && !strings.HasPrefix(c.set.name, ownPrefix):
 			s.static = s.static.with(*c.set)
 		}

@@ -23,7 +23,8 @@ func expectA113Spelled(t *testing.T, w *World) {
 		(select 'lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
 		(select 'listen' from pg_listening_channels()),
 		(select 'cursor' from pg_cursors where is_holdable),
-		(select 'setting' where current_setting('app.leak', true) <> '' or current_setting('app.É', true) <> ''))`
+		(select 'setting' where current_setting('app.leak', true) <> '' or current_setting('app.É', true) <> ''),
+		(select name from unnest(array['pgsignet.token', 'pgsignet.identity', 'pgsignet.map']) as name where current_setting(name, true) <> ''))`
 	type query struct {
 		sql  string
 		args []any
@@ -56,6 +57,8 @@ func expectA113Spelled(t *testing.T, w *World) {
 		{"an UNLISTEN that a savepoint takes back", nil, simple("listen leak", "begin; savepoint a; unlisten *; rollback work to a; commit")},
 		{"the same in steps", nil, simple("listen leak", "begin", "savepoint a", "unlisten *", "rollback to a", "commit")},
 		{"a CLOSE ALL in a block", nil, simple("declare leak cursor with hold for select 1", "begin; savepoint a; close all; rollback to a; commit")},
+		{"a token", nil, simple("set pgsignet.token = 'x'")},
+		{"a label", nil, simple("set pgsignet.map = 'x'")},
 		{"the same at the start", map[string]string{"app.É": "x"}, simple("select 1")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
