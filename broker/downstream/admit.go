@@ -240,6 +240,7 @@ func (a *admission) cancel(frame pgwire.Frame) (*Cancel, error) {
 // handshake runs TLS on the socket, in the cap on handshakes.
 func (a *admission) handshake() error {
 	a.stage = StageTLS
+	deepen(len(a.cfg.Listener))
 	began := time.Now()
 	o := a.conn.wire.opening
 	o.slots, o.sent = a.cfg.Handshakes, false
@@ -254,6 +255,19 @@ func (a *admission) handshake() error {
 	a.state, a.stage = &state, StageStartup
 	a.conn.tls, a.conn.Conn = server, server
 	return nil
+}
+
+// handshakeStack is what a handshake takes of the stack, in bytes: with what is there it makes 16 KiB.
+const handshakeStack = 10 << 10
+
+// deepen makes the goroutine's stack large enough for a handshake in one step, with little on it to copy.
+// It would grow in three, the last of them deep in the handshake. at is any index of the frame, which the
+// compiler must not know.
+//
+//go:noinline
+func deepen(at int) byte {
+	var frame [handshakeStack]byte
+	return frame[at%handshakeStack]
 }
 
 // handshake computes in the cap, and gives its slot back also when crypto/tls panics.
