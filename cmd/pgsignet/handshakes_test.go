@@ -24,7 +24,7 @@ func calls(t *testing.T) later {
 	}
 }
 
-// While handshakes queue there is a thread more than processors, and no longer.
+// While many handshakes queue there is a thread more than processors, and no longer; a few are no crowd.
 func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
 	usual := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(usual)
@@ -37,34 +37,42 @@ func TestHandshakesThatQueueGetAThreadMore(t *testing.T) {
 			}
 		}
 		h := newHandshakes(&crowd{later: calls(t)}, 1)
-		queue := func(h *handshakes) {
+		queue := func(h *handshakes, n int) {
 			t.Helper()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if err := h.Acquire(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("a slot that is taken: %v", err)
+			var waiting sync.WaitGroup
+			for range n {
+				waiting.Go(func() {
+					if err := h.Acquire(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("a slot that is taken: %v", err)
+					}
+				})
 			}
+			waiting.Wait()
 		}
 		if err := h.Acquire(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		threads(usual, "with one handshake")
-		queue(h)
-		threads(usual+1, "with one that waited")
+		queue(h, fewWait)
+		threads(usual, "with a few that waited")
+		queue(h, fewWait+1)
+		threads(usual+1, "with many that waited")
 		time.Sleep(crowdLasts - 2*time.Second)
-		queue(h)
+		queue(h, fewWait+1)
 		own := h.fewer(1)
 		if err := own.Acquire(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
-		queue(own)
+		queue(own, fewWait+1)
 		threads(usual+1, "with more of them")
 		time.Sleep(crowdLasts - 2*time.Second)
 		threads(usual+1, "while the last is not long ago")
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		threads(usual, "afterwards")
-		queue(h)
+		queue(h, fewWait+1)
 		threads(usual+1, "with another crowd")
 		time.Sleep(2 * crowdLasts)
 		threads(usual, "in the end")
