@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -148,9 +149,10 @@ func (v *topView) key(k byte) (quit bool) {
 	case v.typing && (k == '\r' || k == '\n'):
 		v.typing = false
 	case v.typing && (k == 127 || k == 8):
-		v.filter = v.filter[:max(0, len(v.filter)-1)]
+		_, last := utf8.DecodeLastRuneInString(v.filter)
+		v.filter = v.filter[:len(v.filter)-last]
 	case v.typing && k >= ' ':
-		v.filter += string(rune(k))
+		v.filter += string([]byte{k}) // a byte of a character
 	case v.typing:
 	case k == 'q':
 		return true
