@@ -73,13 +73,14 @@ func besideIdle(n int) work {
 			}
 		}
 		time.Sleep(rest) // what the logins have left behind is collected
-		ratio, err := besideRounds(active[0], active[1], time.Duration(w.settings.seconds)*time.Second/2)
+		ratio, err := besideRounds(active[0], active[1], time.Duration(w.settings.seconds)*time.Second/4)
 		return sample{value: ratio}, err
 	}
 }
 
-// turns is how often the two of besideIdle work, each for half of BENCH_SECONDS.
-const turns = 9
+// turns is how often the two of besideIdle work, each for a quarter of BENCH_SECONDS. A pair scatters by
+// a tenth where a host takes processor time, so that the median of 25 is good for 2 %.
+const turns = 25
 
 // besideRounds is the median of beside's throughput divided by alone's, over pairs of turns.
 func besideRounds(alone, beside *crowd, long time.Duration) (float64, error) {
