@@ -83,6 +83,16 @@ func TestMaskPasswords(t *testing.T) {
 		{"alter role x password 'secret", "alter role x password '***'"},
 		{`alter role x password 'a\'; select 'secret'`, `alter role x password '***'secret'`}, // a string under either setting
 		{`alter role x password 'a\'secret'`, `alter role x password '***'`},
+		// As other databases have it.
+		{"create user x identified by 'secret'", "create user x identified by '***'"},
+		{"CREATE USER x IDENTIFIED/**/BY secret DEFAULT TABLESPACE y", "CREATE USER x IDENTIFIED/**/BY '***' DEFAULT TABLESPACE y"},
+		{"alter user x identified by \"secret\"; select 'a', b", "alter user x identified by '***'; select 'a', b"},
+		{"alter user x identified by 4711", "alter user x identified by '***'"},
+		{"create user 'x'@'%' identified by password 'secret', 'y'@'%' identified by 'secret' require ssl", "create user 'x'@'%' identified by password '***', 'y'@'%' identified by '***' require ssl"},
+		{"alter user x identified by values 'secret'", "alter user x identified by values '***'"},
+		{"grant all on *.* to x identified with 'plugin' by 'secret'", "grant all on *.* to x identified with 'plugin' by '***'"},
+		{"alter user x identified with sha2_password as $$secret$$", "alter user x identified with sha2_password as '***'"},
+		{"do $$ begin execute 'create user x identified by secret'; end $$", "do $$ begin execute 'create user x identified by ''***'''; end $$"},
 		// Options of servers, mappings, tables.
 		{"create user mapping for u server s options (user 'x', password 'secret')", "create user mapping for u server s options (user 'x', password '***')"},
 		{`alter user mapping for u server s options (set "password" 'secret')`, `alter user mapping for u server s options (set "password" '***')`},
@@ -122,6 +132,7 @@ func TestMaskPasswordsLeavesAlone(t *testing.T) {
 		"select password from users where name = 'x'", "select 'password'", "select 'the password is'",
 		"select 'https://example.org/a:b@c'", "select 'http://user@host'", "select U&'x', E'\\n'", "select $$://$$",
 		"create role x password", "select 'x' password",
+		"select identified, 'x' from t", "select * from f() identified with ordinality as t(a)", "select 1 identified order by 'x'", "select id, 'identified by'",
 	} {
 		if got, masked := sqllex.MaskPasswords(sql); got != sql || masked {
 			t.Errorf("%q: got %q, %v", sql, got, masked)

@@ -12,6 +12,7 @@ const maskDepth = 4
 //
 //   - the string behind PASSWORD, or behind any name that ends so: roles, and the options of user
 //     mappings, servers and subscriptions
+//   - what stands behind IDENTIFIED BY, which PostgreSQL refuses and people type all the same
 //   - password=… in a connection string, and user:password@ in a connection URI, in any string
 //   - all of it inside other strings: the body of a DO, a function, an EXECUTE
 //
@@ -39,9 +40,12 @@ func maskWith(l Lexer, depth int) (clean string, found, ambiguous bool) {
 	var out strings.Builder
 	copied := 0
 	expected := false
+	var id identified
 	for t := l.Next(); t.Kind != EOF; t = l.Next() {
 		replacement := ""
 		switch {
+		case id.next(&l, t):
+			replacement = masked
 		case t.Kind != String:
 		case expected:
 			replacement = masked
@@ -62,6 +66,44 @@ func maskWith(l Lexer, depth int) (clean string, found, ambiguous bool) {
 	return out.String(), true, l.ambiguous
 }
 
+// identified follows IDENTIFIED [WITH name] BY password, as other databases have it.
+type identified uint8
+
+const (
+	identifiedNone identified = iota
+	identifiedWord            // IDENTIFIED
+	identifiedWith            // IDENTIFIED WITH, and what follows that
+	identifiedBy              // IDENTIFIED BY: the next is the password, in quotes or not
+	identifiedText            // the next is, if it is a string
+)
+
+// next takes the next token and reports whether it is the password.
+func (s *identified) next(l *Lexer, t Token) bool {
+	was := *s
+	*s = identifiedNone
+	name := ""
+	if t.Kind == Ident {
+		name = l.Text(t)
+	}
+	is := func(word string) bool { return strings.EqualFold(name, word) }
+	switch {
+	case is("identified"):
+		*s = identifiedWord
+	case was == identifiedNone:
+	case was == identifiedWord && is("by"):
+		*s = identifiedBy
+	case was == identifiedBy && (is("password") || is("values")), was == identifiedWith && (is("by") || is("as") || is("using")):
+		*s = identifiedText
+	case was == identifiedWord && is("with"), was == identifiedWith && (t.Kind == Ident || t.Kind == QuotedIdent || t.Kind == String):
+		*s = identifiedWith
+	case was == identifiedText:
+		return t.Kind == String
+	case was == identifiedBy:
+		return t.Kind == String || t.Kind == Ident || t.Kind == QuotedIdent || t.Kind == Number
+	}
+	return false
+}
+
 // mayHoldPassword is a quick look that misses nothing: the word, or spellings that may yield it. It
 // reads every recorded text, so it goes over it once.
 func mayHoldPassword(sql string) bool {
@@ -72,6 +114,11 @@ func mayHoldPassword(sql string) bool {
 		switch rest := sql[i:]; rest[0] {
 		case 'p', 'P':
 			if len(rest) >= len("passw") && strings.EqualFold(rest[:len("passw")], "passw") {
+				return true
+			}
+		case 'i', 'I':
+			const word = "identified"
+			if len(rest) >= len(word) && lower(rest[1]) == 'd' && strings.EqualFold(rest[:len(word)], word) {
 				return true
 			}
 		case ':':
@@ -88,7 +135,7 @@ func mayHoldPassword(sql string) bool {
 }
 
 // telling holds the bytes that what mayHoldPassword looks for begins with.
-var telling = [256]bool{'p': true, 'P': true, ':': true, '\\': true, '&': true}
+var telling = [256]bool{'p': true, 'P': true, 'i': true, 'I': true, ':': true, '\\': true, '&': true}
 
 // namesPassword reports whether a string behind t is a password.
 func namesPassword(l *Lexer, t Token) bool {
