@@ -354,3 +354,28 @@ func TestW90SIGTERMDrains(t *testing.T) {
 		}
 	}
 }
+
+// A second SIGTERM ends at once what the first waits for.
+func TestW90SecondSIGTERMWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people, Drain: "1h"})
+	busy := b.Connect(t, w.Client("bob"), "bob", "orders")
+	tx, err := busy.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Signal(15)
+	b.waitFor(t, "draining")
+	if _, err := tx.Exec(t.Context(), "select 1"); err != nil {
+		t.Fatalf("the first signal disturbs a transaction: %v", err)
+	}
+	b.Signal(15)
+	b.Wait(StopLimit)
+	if _, err := tx.Exec(t.Context(), "select 1"); err == nil {
+		t.Error("the transaction outlived the second signal")
+	}
+	if r := b.Records("session.close", 1)[0]; dig(r, "end.reason") != "drain_timeout" && dig(r, "end.reason") != "shutdown" {
+		t.Errorf("close record: %v", r["end"])
+	}
+}
