@@ -288,7 +288,7 @@ func (o *opening) handshake(server *tls.Conn) error {
 // startup reads the start-up packet, inside TLS or on a trusted socket.
 func (a *admission) startup() (*Client, *Cancel, error) {
 	for {
-		frame, err := pgwire.ReadFrame(a.conn.Conn)
+		frame, err := pgwire.ReadFrame(a.conn)
 		if err != nil {
 			return nil, nil, err
 		}

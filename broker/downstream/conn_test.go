@@ -321,3 +321,27 @@ func TestIdle(t *testing.T) {
 		t.Errorf("the client has left: %d, %v", n, err)
 	}
 }
+
+// What a client sends in one record with its start-up packet is in TLS's hand when the session begins to wait:
+// the socket stays quiet for good.
+func TestIdleBehindALogin(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			d := open(t, nil, nil)
+			config := d.clientTLS() // of TLS 1.2 the server has read the whole handshake when the client sends this
+			config.MinVersion, config.MaxVersion = version, version
+			d.dial().send(sslRequest).expect("S").mustEncrypt(config).send(slices.Concat(login, []byte("firstsecond")))
+			c := d.admitted().Conn
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			for _, want := range []string{"first", "second"} {
+				if err := c.Idle(); err != nil {
+					t.Fatalf("waiting for %q: %v", want, err)
+				}
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+					t.Fatalf("got %q, %v; want %q", got, err, want)
+				}
+			}
+		})
+	}
+}
