@@ -290,7 +290,8 @@ func TestCancelStopsTheStatementAndNothingElse(t *testing.T) {
 	}
 }
 
-// running counts the statements that PostgreSQL runs just now with that text.
+// running counts the statements with that text, a call of pg_sleep, that sleep just now. A statement of the extended
+// protocol is active as soon as it is parsed, when there is nothing yet that could be cancelled.
 func (w *World) running(t *testing.T, sql string) int {
 	t.Helper()
 	c, err := w.PG.Connect(context.Background(), "postgres")
@@ -298,7 +299,7 @@ func (w *World) running(t *testing.T, sql string) int {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	return one[int](t, c, "select count(*) from pg_stat_activity where state = 'active' and query = '"+strings.ReplaceAll(sql, "'", "''")+"'")
+	return one[int](t, c, "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query = '"+strings.ReplaceAll(sql, "'", "''")+"'")
 }
 
 // cancel sends a cancel request and waits for the broker to close the connection (W72).

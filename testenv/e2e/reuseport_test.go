@@ -67,7 +67,7 @@ func TestReusePort(t *testing.T) {
 	}
 	defer admin.Close(ctx)
 	Poll(t, "the statements to run", func() bool {
-		return one[int](t, admin, "select count(*) from pg_stat_activity where state = 'active' and query = 'select pg_sleep(120)'") == cap(ended)
+		return one[int](t, admin, "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and query = 'select pg_sleep(120)'") == cap(ended)
 	})
 	for _, conn := range conns {
 		if err := conn.PgConn().CancelRequest(ctx); err != nil {

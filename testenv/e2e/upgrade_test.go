@@ -165,7 +165,7 @@ func TestUpgradeSharesWhatIsForSessions(t *testing.T) {
 			_, err := conn.Exec(ctx, "select pg_sleep(60)")
 			done <- err
 		}()
-		Poll(t, "the statement to run", func() bool { return w.runs(t, "select pg_sleep(60)") })
+		Poll(t, "the statement to run", func() bool { return w.running(t, "select pg_sleep(60)") == 1 })
 		cancel()
 		if err := <-done; SQLState(err) != "57014" {
 			t.Errorf("cancelled: %v", err)
@@ -214,17 +214,6 @@ func TestUpgradeSharesWhatIsForSessions(t *testing.T) {
 	if _, err := os.Stat(socket); !os.IsNotExist(err) {
 		t.Errorf("the socket outlives its last process: %v", err)
 	}
-}
-
-// runs says whether a server backend executes a statement.
-func (w *World) runs(t *testing.T, sql string) bool {
-	t.Helper()
-	conn, err := w.PG.Connect(context.Background(), "postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	return one[bool](t, conn, fmt.Sprintf("select exists(select from pg_stat_activity where state = 'active' and query = '%s')", sql))
 }
 
 func cancelPacket(conn *pgx.Conn) []byte {

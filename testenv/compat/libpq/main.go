@@ -215,7 +215,7 @@ func cancelQuery(ctx context.Context, db *sql.DB) error {
 	go func() { // ends when the query is seen, or ctx with its deadline
 		defer cancel()
 		for n := 0; n != 1; time.Sleep(10 * time.Millisecond) {
-			if err := other.QueryRowContext(ctx, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%"+
+			if err := other.QueryRowContext(ctx, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%"+
 				table+"%' AND pid <> pg_backend_pid()").Scan(&n); err != nil {
 				seen <- err
 				return

@@ -7,7 +7,7 @@ export const table = env.COMPAT_TABLE
 export const large = 10 << 20
 export const rows = Array.from({ length: 1000 }, (_, i) => `${i}\trow ${i}\n`).join('')
 export const sleep = `SELECT pg_sleep(30) /* cancel ${table} */`
-export const sleeping = `SELECT count(*)::int AS n FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%${table}%' AND pid <> pg_backend_pid()`
+export const sleeping = `SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%${table}%' AND pid <> pg_backend_pid()`
 
 // address is a new object each time: drivers keep and change what they get.
 export const address = () => ({ host: env.PGHOST, port: Number(env.PGPORT), user: env.PGUSER, database: env.PGDATABASE })

@@ -190,7 +190,7 @@ func cancelQuery(ctx context.Context, conn *pgx.Conn) (string, error) {
 	cancelled := make(chan error, 1)
 	go func() { // ends when the query is seen, or ctx with its deadline
 		for n := 0; n != 1; time.Sleep(10 * time.Millisecond) {
-			err := other.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1 AND pid <> pg_backend_pid()",
+			err := other.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE $1 AND pid <> pg_backend_pid()",
 				"%pg_sleep%"+table+"%").Scan(&n)
 			if err != nil {
 				cancelled <- err

@@ -180,7 +180,7 @@ public class Jdbc {
             Thread stop = new Thread(() -> {
                 try {
                     long deadline = System.nanoTime() + 20_000_000_000L;
-                    while (!one(other, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%"
+                    while (!one(other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%"
                         + TABLE + "%' AND pid <> pg_backend_pid()").equals("1") && System.nanoTime() < deadline) {
                         Thread.sleep(10);
                     }

@@ -89,7 +89,7 @@ my @steps = (
 		my ($db, $other) = (connect_db(), connect_db());
 		$db->do("SELECT pg_sleep(30) /* cancel $table */", { pg_async => PG_ASYNC });
 		my $deadline = time + 20;
-		until (one($other, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()") == 1) {
+		until (one($other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()") == 1) {
 			die "waited 20 s for the query to run\n" if time > $deadline;
 			sleep 0.01;
 		}

@@ -93,10 +93,10 @@ $steps = [
         $c = connect();
         $other = connect();
         pg_send_query($c, "SELECT pg_sleep(30) /* cancel $table */");
-        until(fn() => one($other, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()") === '1', 'the query to run');
+        until(fn() => one($other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()") === '1', 'the query to run');
         expect(pg_cancel_query($c), true);
         expect(one($c, 'SELECT 1'), '1');
-        expect(one($other, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()"), '0');
+        expect(one($other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()"), '0');
     },
     'notify' => function () use ($table) {
         $c = connect();

@@ -59,7 +59,7 @@ same large "$up $((down))" '10485760 10485761' 'as a literal, and as a row'
 "$psql" -X -c "SELECT pg_sleep(30) /* cancel $table */" >"$dir/cancelled" 2>&1 & # not run: the signal is for psql itself
 pid=$!
 n=0
-while [ "$(run -c "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()")" != 1 ] && [ $n -lt 200 ]; do
+while [ "$(run -c "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%$table%' AND pid <> pg_backend_pid()")" != 1 ] && [ $n -lt 200 ]; do
 	n=$((n + 1))
 	sleep 0.05
 done

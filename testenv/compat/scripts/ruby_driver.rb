@@ -5,7 +5,7 @@ require "pg"
 TABLE = ENV.fetch("COMPAT_TABLE")
 LARGE = 10 << 20
 ROWS = (0...1000).map { |i| "#{i}\trow #{i}\n" }.join
-SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%#{TABLE}%' AND pid <> pg_backend_pid()"
+SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%pg_sleep%#{TABLE}%' AND pid <> pg_backend_pid()"
 $stdout.sync = true
 
 def report(step, status, detail)

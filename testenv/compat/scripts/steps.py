@@ -14,7 +14,7 @@ TABLE = os.environ["COMPAT_TABLE"]
 ROWS = 1000
 LARGE = 10 << 20  # bytes of the large value
 MARK = "/* cancel %s */" % TABLE
-SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%%pg_sleep%%%s%%' AND pid <> pg_backend_pid()" % TABLE
+SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%%pg_sleep%%%s%%' AND pid <> pg_backend_pid()" % TABLE
 
 
 class None_(Exception):
