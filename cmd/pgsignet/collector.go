@@ -20,15 +20,16 @@ const (
 	mostPercent  = leastHeap / (4 << 20) * 100
 )
 
-// crowdGarbage is how much garbage may lie in the heap while handshakes queue, in bytes, if mostPercent
+// floodGarbage is how much garbage may lie in the heap in a flood of handshakes, in bytes, if mostPercent
 // allows it. Each leaves some 50 KB, and a collection takes a processor from sessions for a tenth of a
-// second.
-const crowdGarbage = 128 << 20
+// second. In a storm of logins that are finished it may not: what they keep would lie between the garbage, and
+// 5 000 idle clients take 2 KB more each.
+const floodGarbage = 128 << 20
 
 // collector sets GOGC anew after every collection, so that a small heap may grow to leastHeap, or by
-// crowdGarbage while a crowd is there. Any other is collected as ever; so is every heap if GOGC says when.
+// floodGarbage in a flood. Any other is collected as ever; so is every heap if GOGC says when.
 type collector struct {
-	crowded func() bool
+	flooded func() bool
 
 	mu      sync.Mutex // guards what follows
 	percent int        // in force
@@ -36,11 +37,11 @@ type collector struct {
 }
 
 // startCollector starts a collector, and stop gives GOGC back. It has no goroutine of its own.
-func startCollector(crowded func() bool) (stop func()) {
+func startCollector(flooded func() bool) (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	c := &collector{crowded: crowded, percent: usualPercent}
+	c := &collector{flooded: flooded, percent: usualPercent}
 	c.collected()
 	return c.stop
 }
@@ -65,8 +66,8 @@ func (c *collector) collected() {
 	}
 	live, roots := readReachable()
 	p := percentFor(live, roots)
-	if c.crowded() {
-		p = max(p, crowdPercent(live, roots))
+	if c.flooded() {
+		p = max(p, floodPercent(live, roots))
 	}
 	if p < c.percent || p > c.percent+c.percent/8 { // to set it stops the world
 		debug.SetGCPercent(p)
@@ -84,9 +85,9 @@ func percentFor(live, roots uint64) int {
 	return max(usualPercent, min(mostPercent, int((leastHeap-live)*100/max(1, live+roots))))
 }
 
-// crowdPercent is the GOGC by which a heap may grow by crowdGarbage.
-func crowdPercent(live, roots uint64) int {
-	return int(min(mostPercent, crowdGarbage*100/max(1, live+roots)))
+// floodPercent is the GOGC by which a heap may grow by floodGarbage.
+func floodPercent(live, roots uint64) int {
+	return int(min(mostPercent, floodGarbage*100/max(1, live+roots)))
 }
 
 // readReachable is what the last collection found in use of the heap, and in roots, in bytes.

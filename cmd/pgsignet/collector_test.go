@@ -66,19 +66,19 @@ func TestCollectorFollowsTheHeap(t *testing.T) {
 	awaitGOGC(t, "stopped", usual)
 }
 
-// While handshakes queue garbage may lie, and never so much that memory runs out.
-func TestCollectorInACrowd(t *testing.T) {
+// In a flood garbage may lie, and never so much that memory runs out.
+func TestCollectorInAFlood(t *testing.T) {
 	if os.Getenv("GOGC") != "" {
 		t.Skip("GOGC is set")
 	}
-	var crowded atomic.Bool
-	stop := startCollector(crowded.Load)
+	var flooded atomic.Bool
+	stop := startCollector(flooded.Load)
 	defer stop()
 	large := make([]byte, 2*leastHeap)
 	awaitGOGC(t, "with a large heap", func(p uint64) bool { return p == usualPercent })
-	crowded.Store(true)
-	awaitGOGC(t, "with a crowd", func(p uint64) bool { return p > 2*usualPercent })
-	crowded.Store(false)
+	flooded.Store(true)
+	awaitGOGC(t, "in a flood", func(p uint64) bool { return p > 2*usualPercent })
+	flooded.Store(false)
 	awaitGOGC(t, "without it", func(p uint64) bool { return p == usualPercent })
 	runtime.KeepAlive(large)
 	const mb = 1 << 20
@@ -86,7 +86,7 @@ func TestCollectorInACrowd(t *testing.T) {
 		live, roots uint64
 		want        int
 	}{{0, 0, 400}, {32 * mb, 0, 400}, {40 * mb, 24 * mb, 200}, {4096 * mb, 0, 3}} {
-		if got := crowdPercent(tt.live, tt.roots); got != tt.want {
+		if got := floodPercent(tt.live, tt.roots); got != tt.want {
 			t.Errorf("%d MB: %d %%, want %d", (tt.live+tt.roots)/mb, got, tt.want)
 		}
 	}

@@ -20,6 +20,7 @@ type crowd struct {
 	mu   sync.Mutex // guards what follows
 	here bool
 	last time.Time // when a handshake last had to wait
+	bad  time.Time // when too many were last begun and not finished
 }
 
 // seen notes that a handshake has to wait.
@@ -36,11 +37,18 @@ func (c *crowd) seen(now time.Time) {
 	c.later(crowdLasts, func() { c.look(usual) })
 }
 
-// crowded says whether the crowd is there.
-func (c *crowd) crowded() bool {
+// attacks notes that far more handshakes are begun than finished.
+func (c *crowd) attacks(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.here
+	c.bad = now
+}
+
+// flood says whether that was so just now.
+func (c *crowd) flood() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.bad) < crowdLasts
 }
 
 // look ends the crowd, or looks again when it may have ended.

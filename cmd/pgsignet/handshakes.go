@@ -107,9 +107,12 @@ func (h *handshakes) Release(first bool, computed time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.free++
-	if first && h.debt.begun(time.Now()) && h.rests > 0 {
-		h.tired++
-		h.crowd.later(h.rests*computed, h.rested)
+	if now := time.Now(); first && h.debt.begun(now) {
+		h.crowd.attacks(now)
+		if h.rests > 0 {
+			h.tired++
+			h.crowd.later(h.rests*computed, h.rested)
+		}
 	}
 	h.serve()
 }

@@ -140,10 +140,14 @@ func TestHandshakesRestInAFlood(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10 * patience
-		if _, took := run(t, n, true); took != n*2*computed {
-			t.Errorf("%d logins took %v, want %v", n, took, n*2*computed)
+		h, took := run(t, n, true)
+		if took != n*2*computed || h.crowd.flood() {
+			t.Errorf("%d logins took %v, want %v; a flood: %v", n, took, n*2*computed, h.crowd.flood())
 		}
-		h, took := run(t, n, false)
+		h, took = run(t, n, false)
+		if !h.crowd.flood() {
+			t.Error("handshakes that nobody finishes are no flood")
+		}
 		if took < 3*n*computed || took > 4*n*computed {
 			t.Errorf("%d handshakes that nobody finishes took %v, want nearly four times %v", n, took, n*computed)
 		}
@@ -162,6 +166,9 @@ func TestHandshakesRestInAFlood(t *testing.T) {
 		}
 		if time.Since(began) > 0 {
 			t.Errorf("after the flood handshakes took %v to begin", time.Since(began))
+		}
+		if h.crowd.flood() {
+			t.Error("a flood that is over is one still")
 		}
 	})
 }

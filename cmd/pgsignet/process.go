@@ -169,7 +169,7 @@ func (p *process) run(ctx context.Context, started func(*broker.Server)) error {
 	defer stop()
 	soft, giveUp := context.WithCancel(soft)
 	defer giveUp()
-	defer startCollector(p.crowd.crowded)()
+	defer startCollector(p.crowd.flood)()
 	p.reloader.started()
 	p.endpoint.serve(p.server, p.log)
 	p.local.serve(p.server, p.log)
