@@ -139,13 +139,13 @@ func (c *classifier) next() {
 }
 
 // lookup returns what an identifier is. A quoted one is never a keyword; what it stands for is no
-// longer than its body, and begins with the same letter unless that is escaped.
+// longer than its body, and begins with the same two letters unless one is escaped.
 func (c *classifier) lookup(t Token) word {
 	start, end := t.Start, t.End
 	if t.Kind == QuotedIdent {
 		start, end = t.open, t.close
 	}
-	if t.form != unicode && (start == end || !candidate(c.lex.sql[start], end-start)) {
+	if t.form != unicode && !candidate(c.lex.sql[start:end]) {
 		return unknown
 	}
 	w := lookup(c.name(t))

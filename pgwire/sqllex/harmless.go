@@ -89,7 +89,7 @@ func alone(c byte, rest string) bool {
 
 // knows says whether Classify knows a word or name.
 func knows(word string) bool {
-	if len(word) < 2 || !candidate(word[0], len(word)) || seconds[lower(word[0])]&secondBit(word[1]) == 0 {
+	if !candidate(word) {
 		return false
 	}
 	var buf [maxName]byte
@@ -99,17 +99,3 @@ func knows(word string) bool {
 	}
 	return lookup(folded) != unknown
 }
-
-// seconds says for each first letter, folded, which second ones a word may have.
-var seconds = func() (table [256]uint32) {
-	for text := range words {
-		table[text[0]] |= secondBit(text[1])
-	}
-	for _, f := range families {
-		table[f.prefix[0]] |= secondBit(f.prefix[1])
-	}
-	return table
-}()
-
-// secondBit is the bit of a second letter; some share theirs.
-func secondBit(c byte) uint32 { return 1 << (lower(c) & 31) }

@@ -144,9 +144,27 @@ var candidates = func() (table [256]uint64) {
 	return table
 }()
 
-// candidate reports whether an identifier of n bytes that begins with c can be a word.
-func candidate(c byte, n int) bool {
-	return candidates[lower(c)]&(1<<min(n, maxName)) != 0
+// seconds says for each first letter, folded, which second ones a word may have.
+var seconds = func() (table [256]uint32) {
+	for text := range words {
+		table[text[0]] |= secondBit(text[1])
+	}
+	for _, f := range families {
+		table[f.prefix[0]] |= secondBit(f.prefix[1])
+	}
+	return table
+}()
+
+// secondBit is the bit of a second letter; some share theirs.
+func secondBit(c byte) uint32 { return 1 << (lower(c) & 31) }
+
+// candidate reports whether an identifier can be a word, by its length and its first two letters.
+func candidate(name string) bool {
+	if len(name) < 2 {
+		return false
+	}
+	first := lower(name[0])
+	return candidates[first]&(1<<min(len(name), maxName)) != 0 && seconds[first]&secondBit(name[1]) != 0
 }
 
 // lookup returns the word that a folded name is.
