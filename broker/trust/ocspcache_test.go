@@ -84,21 +84,30 @@ func TestOCSPUnknownIsShort(t *testing.T) {
 	}
 }
 
-// TestOCSPRefresh: answers are fetched anew at half their life, those of expired certificates are
-// forgotten (T61).
-func TestOCSPRefresh(t *testing.T) {
+// verifiedOnline has alice verified by an answer of the responder's that is good for an hour from now on, which
+// is also what the watcher's clock reads.
+func verifiedOnline(t *testing.T, now *time.Time) (*ocspFixture, *Watcher, *Verified) {
+	t.Helper()
 	f := newOCSPFixture(t)
-	begin := time.Now().Truncate(time.Second)
-	now := begin
-	f.responder.says(f.about(f.Clients, pki.OCSPShape{ThisUpdate: begin, NextUpdate: begin.Add(time.Hour)}))
+	f.responder.says(f.about(f.Clients, pki.OCSPShape{ThisUpdate: *now, NextUpdate: now.Add(time.Hour)}))
 	w, err := NewWatcher(WatcherConfig{Trust: f.cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := w.Current()
-	s.ocsp.clock = func() time.Time { return now }
-	v, err := s.Verify(t.Context(), peer(t, f.alice), nil, now)
+	s.ocsp.clock = func() time.Time { return *now }
+	v, err := s.Verify(t.Context(), peer(t, f.alice), nil, *now)
 	yes.compare(t, v, err)
+	return f, w, v
+}
+
+// TestOCSPRefresh: answers are fetched anew at half their life, those of expired certificates are
+// forgotten (T61).
+func TestOCSPRefresh(t *testing.T) {
+	begin := time.Now().Truncate(time.Second)
+	now := begin
+	f, w, v := verifiedOnline(t, &now)
+	s := w.Current()
 	refreshed := func() int64 {
 		before := f.responder.asked.Load()
 		w.refreshDue(t.Context(), s.ocsp)
@@ -118,7 +127,7 @@ func TestOCSPRefresh(t *testing.T) {
 	default:
 		t.Error("no signal of the revocation")
 	}
-	_, err = s.Recheck(v, now)
+	_, err := s.Recheck(v, now)
 	no(RevokedOCSP).compare(t, nil, err)
 	now = f.alice.X509.NotAfter.Add(time.Second)
 	if n := refreshed(); n != 0 || len(s.ocsp.answers) != 0 {
@@ -268,18 +277,10 @@ func TestOCSPAnswersAreSmall(t *testing.T) {
 // certificates have come since, so that its revocation ends it before its next login (T61, T65). What
 // nobody holds any more is forgotten.
 func TestOCSPOfLiveSessions(t *testing.T) {
-	f := newOCSPFixture(t)
 	begin := time.Now().Truncate(time.Second)
 	now := begin
-	f.responder.says(f.about(f.Clients, pki.OCSPShape{ThisUpdate: begin, NextUpdate: begin.Add(time.Hour)}))
-	w, err := NewWatcher(WatcherConfig{Trust: f.cfg})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, w, v := verifiedOnline(t, &now)
 	s := w.Current()
-	s.ocsp.clock = func() time.Time { return now }
-	v, err := s.Verify(t.Context(), peer(t, f.alice), nil, now)
-	yes.compare(t, v, err)
 	like := v.entry.chains[0].subjects[0]
 	others := func() {
 		s.ocsp.mu.Lock()
@@ -301,7 +302,7 @@ func TestOCSPOfLiveSessions(t *testing.T) {
 	default:
 		t.Error("no signal of the revocation of a live session's certificate")
 	}
-	_, err = s.Recheck(v, now)
+	_, err := s.Recheck(v, now)
 	no(RevokedOCSP).compare(t, nil, err)
 
 	runtime.KeepAlive(v) // up to here it is held
