@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/tls"
 	"io"
 	"testing"
 
@@ -12,23 +13,16 @@ import (
 // is somebody else's.
 func TestW73ACancelOfWhatIsOver(t *testing.T) {
 	l, alice := handed(t, "transaction")
-	running, finish := make(chan struct{}), make(chan struct{})
-	l.faults.Store(&fault{server: func(_ *lab, c *fakepg.Conn) bool {
-		close(running)
-		<-finish
-		c.Reply("C ZI")
-		return true
-	}})
+	finish := make(chan struct{})
+	server, running := answersAfter(finish, "C ZI")
+	l.faults.Store(&fault{server: server})
 	conn, cancel := l.cancellable(t, alice)
 	ask(t, conn, "select 1")
 	hears(t, conn, "C ZI")
 	other := l.login(alice)
 	ask(t, other, "select fault")
 	<-running
-	io.Copy(io.Discard, cancel()) // up to its end: it has had its effect
-	if n := len(l.pg.Cancels()); n != 0 {
-		t.Errorf("%d cancel requests reached the server connection of another session", n)
-	}
+	l.reachesNone(t, cancel(), "the server connection of another session")
 	close(finish)
 	hears(t, other, "C ZI")
 	conn.Close()
@@ -39,7 +33,8 @@ func TestW73ACancelOfWhatIsOver(t *testing.T) {
 // reaches nothing: what it would fail is not the client's.
 func TestW75ACancelDuringAReplay(t *testing.T) {
 	l, alice := handed(t, "transaction")
-	running, finish := make(chan struct{}), make(chan struct{})
+	finish := make(chan struct{})
+	server, running := answersAfter(finish, "C ZI")
 	l.faults.Store(&fault{on: func(m fakepg.Message) bool {
 		return m.Type == pgwire.MsgQuery && len(m.String()) > 0 && m.String() != "select 1"
 	}, server: func(l *lab, c *fakepg.Conn) bool {
@@ -48,10 +43,7 @@ func TestW75ACancelDuringAReplay(t *testing.T) {
 			l.poll("the connection to be idle", func() bool { return l.active() == 0 })
 			return false // and the connection ends
 		}
-		close(running)
-		<-finish
-		c.Reply("C ZI")
-		return true
+		return server(l, c)
 	}})
 	conn, cancel := l.cancellable(t, alice)
 	ask(t, conn, "set lock_timeout = '7s'")
@@ -59,11 +51,28 @@ func TestW75ACancelDuringAReplay(t *testing.T) {
 	l.poll("the first connection to be gone", func() bool { return l.pg.Open() == 0 })
 	ask(t, conn, "select 1")
 	<-running
-	io.Copy(io.Discard, cancel())
-	if n := len(l.pg.Cancels()); n != 0 {
-		t.Errorf("%d cancel requests reached a server that answers the broker", n)
-	}
+	l.reachesNone(t, cancel(), "a server that answers the broker")
 	close(finish)
 	hears(t, conn, "C ZI")
 	conn.Close()
+}
+
+// answersAfter is a server that answers its first request when it may, and says when that has come.
+func answersAfter(may <-chan struct{}, reply string) (server func(*lab, *fakepg.Conn) bool, running chan struct{}) {
+	running = make(chan struct{})
+	return func(_ *lab, c *fakepg.Conn) bool {
+		close(running)
+		<-may
+		c.Reply(reply)
+		return true
+	}, running
+}
+
+// reachesNone waits for the end of a cancel request, which has had its effect then: none at the server.
+func (l *lab) reachesNone(t *testing.T, request *tls.Conn, server string) {
+	t.Helper()
+	io.Copy(io.Discard, request)
+	if n := len(l.pg.Cancels()); n != 0 {
+		t.Errorf("%d cancel requests reached %s", n, server)
+	}
 }

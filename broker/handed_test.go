@@ -71,15 +71,11 @@ func TestW74ACancelThatIsNeverAnswered(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l, alice := handed(t, mode)
 			l.server.cancelWait.Store(int64(time.Second))
-			running, came := make(chan struct{}), make(chan struct{})
+			came := make(chan struct{})
 			hold := func(c *fakepg.Conn) { close(came); c.AwaitClose() }
 			l.cancel.Store(&hold)
-			l.faults.Store(&fault{server: func(_ *lab, c *fakepg.Conn) bool {
-				close(running)
-				<-came
-				c.Reply("E57014 ZI")
-				return true
-			}})
+			server, running := answersAfter(came, "E57014 ZI")
+			l.faults.Store(&fault{server: server})
 			conn, cancel := l.cancellable(t, alice)
 			say(t, conn, fakepg.Query("select fault"))
 			<-running
