@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/pgsignet/pgsignet/pgwire"
 )
 
 // client is a logged-in client that costs its driver as little as can be: a socket and TLS, no
@@ -61,10 +63,7 @@ func (c *client) greet(raw net.Conn, user string) error {
 
 // query runs one statement; in buffers the answer, and may serve another client next.
 func (c *client) query(sql string, in *bufio.Reader) error {
-	m := append([]byte{'Q', 0, 0, 0, 0}, sql...)
-	m = append(m, 0)
-	binary.BigEndian.PutUint32(m[1:], uint32(len(m)-1))
-	if _, err := c.conn.Write(m); err != nil {
+	if _, err := c.conn.Write(pgwire.AppendQuery(nil, sql)); err != nil {
 		return err
 	}
 	in.Reset(c.conn)
@@ -94,6 +93,6 @@ func (c *client) ready(in *bufio.Reader) error {
 // close says goodbye. Nobody waits for the answer.
 func (c *client) close() {
 	c.conn.SetDeadline(time.Now().Add(time.Second))
-	c.conn.Write([]byte{'X', 0, 0, 0, 4})
+	c.conn.Write(pgwire.AppendEmpty(nil, pgwire.MsgTerminate))
 	c.conn.Close()
 }

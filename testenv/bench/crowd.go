@@ -78,7 +78,7 @@ func (c *crowd) work(lanes int, long time.Duration) (answer, error) {
 // share is the i-th of so many parts of n.
 func share(n, i, of int) int { return n*(i+1)/of - n*i/of }
 
-// order has all drivers do their part at once. Of times the answer has the longest.
+// order has all drivers do their part at once. Of a query's times the answer has the longest.
 func (c *crowd) order(part func(i, of int) *order) (all answer, err error) {
 	began := time.Now()
 	stuck := time.AfterFunc(orderTimeout, c.kill)
