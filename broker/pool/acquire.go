@@ -102,7 +102,7 @@ func (p *Pools[S]) leave(w *waiter[S], why error) (Lease[S], error) {
 func (p *Pools[S]) take(a *Asker[S], now time.Time) *entry[S] {
 	for {
 		e := a.choose()
-		if e == nil || !e.spent(now) && e.server.Healthy(now.Sub(e.since)) {
+		if e == nil || !e.spent(now) && e.server.Healthy() {
 			return e
 		}
 		p.close(e, now)

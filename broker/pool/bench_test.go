@@ -4,15 +4,14 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 )
 
 // ready is a server that is always well.
 type ready struct{ _ int }
 
-func (*ready) Healthy(time.Duration) bool { return true }
-func (*ready) Close() error               { return nil }
-func (*ready) Retire()                    {}
+func (*ready) Healthy() bool { return true }
+func (*ready) Close() error  { return nil }
+func (*ready) Retire()       {}
 
 func readyPools(tb testing.TB) *Pools[*ready] {
 	p, err := New(Config[*ready]{Dial: func(context.Context, Key) (*ready, error) { return new(ready), nil }})

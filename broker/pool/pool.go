@@ -18,9 +18,8 @@ type Server interface {
 	comparable
 
 	// Healthy reports whether the connection is as good as when it was released: no end, no
-	// unexpected byte. idle is how long ago that was. It is asked before every reuse, under the pool's
-	// lock: it must not block.
-	Healthy(idle time.Duration) bool
+	// unexpected byte. It is asked before every reuse, under the pool's lock: it must not block.
+	Healthy() bool
 	Close() error
 
 	// Retire tells the connection, while it is lent, that it ends when it comes back: its lessee is

@@ -29,8 +29,8 @@ type server struct {
 	sick, closed, retired atomic.Bool
 }
 
-func (s *server) Healthy(time.Duration) bool { return !s.sick.Load() }
-func (s *server) Retire()                    { s.retired.Store(true) }
+func (s *server) Healthy() bool { return !s.sick.Load() }
+func (s *server) Retire()       { s.retired.Store(true) }
 
 func (s *server) Close() error {
 	if s.closed.Swap(true) {

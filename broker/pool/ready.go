@@ -20,7 +20,7 @@ func (p *Pools[S]) Ready(key Key, proof time.Duration) bool {
 	for _, e := range pl.entries {
 		switch {
 		case e.spent(now):
-		case e.state == leased, e.state == idle && e.server.Healthy(now.Sub(e.since)):
+		case e.state == leased, e.state == idle && e.server.Healthy():
 			return true
 		}
 	}

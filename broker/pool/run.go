@@ -68,7 +68,7 @@ func (p *Pools[S]) sweep(now time.Time) {
 	for e := range p.idle.all {
 		pl, limit := e.pool, e.pool.limits.IdleTimeout
 		old := limit > 0 && now.Sub(e.since) >= limit && len(pl.idle) > pl.limits.MinIdle
-		if old || e.spent(now) || !e.server.Healthy(now.Sub(e.since)) {
+		if old || e.spent(now) || !e.server.Healthy() {
 			p.close(e, now)
 		}
 	}

@@ -164,17 +164,13 @@ func (s *Server) sayGoodbye() {
 }
 
 // Healthy says whether an idle connection may be handed out: alive, and nothing unasked for was
-// received or is waiting to be read. idle is how long it has been so. It does not block.
-func (s *Server) Healthy(idle time.Duration) bool {
+// received or is waiting to be read. It does not block.
+func (s *Server) Healthy() bool {
 	s.mu.Lock()
 	ok := s.lost == nil && s.fatal == nil && s.phase == phaseIdle && s.ledger.clean() && s.cancels == 0 && !s.midway
 	s.mu.Unlock()
-	return ok && !s.closing.Load() && (idle < justNow || !pendingInput(s.Conn))
+	return ok && !s.closing.Load() && !pendingInput(s.Conn)
 }
-
-// justNow is how long what the connection's reader knows of it is taken for the present: a look at the socket,
-// too, only says what has arrived so far.
-const justNow = time.Millisecond
 
 // Retire makes a session in transaction mode leave the connection at the next boundary even when its
 // client's next request is there before the last answer has been dealt with.
