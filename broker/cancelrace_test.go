@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/tls"
 	"io"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -55,6 +56,68 @@ func TestW75ACancelDuringAReplay(t *testing.T) {
 	close(finish)
 	hears(t, conn, "C ZI")
 	conn.Close()
+}
+
+// W50, W74, W75: a statement has ended while a cancel request for it is under way. What the client asks next, and
+// what makes the connection fit for it, is not sent before the server has taken notice of the request: it would
+// be hit, and where the settings are, both sides would end.
+func TestW75ACancelUnderWayWhenAReplayIsDue(t *testing.T) {
+	for _, mode := range []string{"session", "transaction"} {
+		t.Run(mode, func(t *testing.T) {
+			l, alice := handed(t, mode)
+			came, taken := make(chan struct{}), make(chan struct{})
+			var over atomic.Bool // the server has taken notice
+			notice := func(*fakepg.Conn) { close(came); <-taken; over.Store(true) }
+			l.cancel.Store(&notice)
+			server, running := answersAfter(came, "C=RESET ZI")
+			var early atomic.Int64
+			l.faults.Store(&fault{on: func(m fakepg.Message) bool {
+				if m.Type != pgwire.MsgTerminate && !over.Load() && isClosed(came) {
+					early.Add(1)
+				}
+				return m.Type == pgwire.MsgQuery && m.String() == "reset all" || m.Type == pgwire.MsgParse
+			}, server: func(l *lab, c *fakepg.Conn) bool {
+				if !over.Load() {
+					return server(l, c)
+				}
+				c.Expect("B E C S") // session mode's replay
+				c.Reply("1 2 C=SELECT 3 ZI")
+				return true
+			}})
+			conn, cancel := l.cancellable(t, alice, "lock_timeout", "7s")
+			ask(t, conn, "reset all")
+			<-running
+			request := cancel()
+			hears(t, conn, "C ZI")
+			asked := l.asked() + int64(len(fakepg.Query("select 1")))
+			ask(t, conn, "select 1") // with lock_timeout ahead, which the client has begun with
+			l.poll("it to be read", func() bool { return l.asked() == asked })
+			close(taken)
+			io.Copy(io.Discard, request)
+			hears(t, conn, "C ZI")
+			if n := early.Load(); n > 0 {
+				t.Errorf("%d messages were sent while the cancel request was under way", n)
+			}
+			conn.Close()
+		})
+	}
+}
+
+// asked is how many bytes the broker has read from the clients whose sessions live.
+func (l *lab) asked() (n int64) {
+	for _, s := range l.server.live.all() {
+		n += s.relaying().Totals().BytesIn
+	}
+	return n
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // answersAfter is a server that answers its first request when it may, and says when that has come.

@@ -219,11 +219,15 @@ func denied(cn string) policy.Rule {
 	return policy.Rule{Kind: policy.Deny, Name: "denied", Match: []policy.Condition{{Field: policy.FieldCN, Values: []string{cn}}}}
 }
 
-// dial comes as far as the start-up packet.
-func (l *lab) dial(leaf *pki.Leaf) *tls.Conn {
+// dial comes as far as the start-up packet, in which params are names and values.
+func (l *lab) dial(leaf *pki.Leaf, params ...string) *tls.Conn {
 	l.t.Helper()
 	conn := l.dialTLS(leaf)
-	body := "\x00\x03\x00\x00user\x00app\x00database\x00orders\x00\x00"
+	body := "\x00\x03\x00\x00user\x00app\x00database\x00orders\x00"
+	for _, p := range params {
+		body += p + "\x00"
+	}
+	body += "\x00"
 	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(4+len(body))), body...)); err != nil {
 		l.t.Fatal(err)
 	}

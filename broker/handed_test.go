@@ -198,10 +198,10 @@ func (l *lab) nextIsServed(t *testing.T, leaf *pki.Leaf) {
 	})
 }
 
-// cancellable is login with what sends a cancel request for the session.
-func (l *lab) cancellable(t *testing.T, leaf *pki.Leaf) (conn *tls.Conn, cancel func() *tls.Conn) {
+// cancellable is login, with start-up parameters, and with what sends a cancel request for the session.
+func (l *lab) cancellable(t *testing.T, leaf *pki.Leaf, params ...string) (conn *tls.Conn, cancel func() *tls.Conn) {
 	t.Helper()
-	conn = l.dial(leaf)
+	conn = l.dial(leaf, params...)
 	typ, key := read(conn, "KE")
 	if typ != 'K' {
 		t.Fatalf("login: %c %q", typ, key)

@@ -93,6 +93,10 @@ func (s *Session) request(b []byte) error {
 				s.awaitAnswers(server)
 				b = rest
 				continue
+			case errors.Is(err, errCancelling):
+				s.awaitCancels(server)
+				b = rest
+				continue
 			case err != nil:
 				return err
 			}
@@ -134,6 +138,8 @@ func (s *Session) heldServer() *Server {
 var (
 	errNotHeld  = errors.New("connection released before anything was sent")
 	errMustWait = errors.New("what a message means depends on answers that are due")
+
+	errCancelling = errors.New("a cancel request is under way for what the connection ran before")
 )
 
 // forward accounts for the messages in b and sends them. rest is what it has left: the front of a
@@ -155,6 +161,10 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 	if server.retired.Load() && s.mayLeave(server) {
 		server.mu.Unlock()
 		return b, 0, errMustWait
+	}
+	if server.cancels > 0 && s.in.remain == 0 && server.ledger.clean() && b[0] != pgwire.MsgTerminate {
+		server.mu.Unlock()
+		return b, 0, errCancelling
 	}
 	s.replay(server)
 	s.watch.sending(now)

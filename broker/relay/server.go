@@ -342,6 +342,7 @@ func (s *Server) unused() bool {
 // setFree takes the connection, which is about to end, from its session: nothing is lost to that,
 // its next request leases another. Called with mu.
 func (s *Server) setFree() {
+	s.session.wake() // it may wait for a cancel request
 	s.session, s.phase = nil, phaseClosed
 }
 
