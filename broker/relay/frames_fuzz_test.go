@@ -47,7 +47,7 @@ func playScripts(t *testing.T, client, server *fakepg.Script, room int, detail D
 	watcher := &teller{}
 	backend := &Server{ServerConfig: ServerConfig{Conn: server, Panicked: func(value any, stack []byte) {
 		t.Fatalf("panic: %v\n%s", value, stack)
-	}}, buf: make([]byte, room)}
+	}}, buf: make([]byte, room), whole: room}
 	backend.ledger.tx = 'I'
 	s := New(Config{Client: client, Mode: SessionMode, Server: backend, Observer: watcher, Detail: detail})
 	var p played

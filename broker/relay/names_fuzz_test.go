@@ -44,7 +44,7 @@ func newShared(t *testing.T, steps []byte) *shared {
 	limit := int(w.next()) % 4
 	for i := range 3 {
 		s := &sharedServer{wire: &fakepg.Script{}, model: newBackend()}
-		s.Server = &Server{ServerConfig: ServerConfig{ID: uint64(i), Conn: s.wire, PreparedStatements: limit}, buf: make([]byte, serverBuffer)}
+		s.Server = &Server{ServerConfig: ServerConfig{ID: uint64(i), Conn: s.wire, PreparedStatements: limit}, buf: make([]byte, serverBuffer), whole: serverBuffer}
 		s.ledger.tx, s.prepared.limit = 'I', limit
 		var err error
 		s.pools, err = pool.New(pool.Config[*Server]{Dial: func(context.Context, pool.Key) (*Server, error) { return s.Server, nil }})
@@ -324,7 +324,7 @@ func TestErrorLargerThanTheBuffer(t *testing.T) {
 	c.unsent = request
 	w.flush(c)
 	s := w.servers[c.server.ID]
-	s.wire.Heard, s.buf = nil, make([]byte, 256)
+	s.wire.Heard, s.buf, s.whole = nil, make([]byte, 256), 256
 	s.model.out = flow(message('1', ""), message('E', "SERROR\x00VERROR\x00C22P02\x00Minvalid input: \""+strings.Repeat("x", 1000)+"\"\x00\x00"), message('Z', "I"))
 	want := messagesIn(s.model.out)
 	w.serve(s, 0)

@@ -41,7 +41,7 @@ func (s *Server) scan(b []byte) (held int, err error) {
 		}
 		total := headerSize + length
 		whole := total <= len(b)
-		if len(b) < min(total, len(s.buf)) && s.mustSee(b[0]) {
+		if len(b) < min(total, s.whole) && s.mustSee(b[0]) {
 			return len(b), nil // of a message that is larger than the buffer, as much as fits
 		}
 		n := min(total, len(b))
@@ -58,9 +58,34 @@ func (s *Server) scan(b []byte) (held int, err error) {
 			s.spans.add(b[:n])
 		}
 		s.remain = total - n
+		if b[0] == pgwire.MsgDataRow && whole && !s.drop {
+			rows := s.rows(b[n:])
+			s.spans.add(b[n : n+rows])
+			n += rows
+		}
 		b = b[n:]
 	}
 	return 0, nil
+}
+
+// rows takes the whole DataRows at the front of b, which follow one that was the client's: what is so of it is
+// so of them. It returns how many bytes they are. Called with mu.
+func (s *Server) rows(b []byte) (n int) {
+	count := int64(0)
+	for len(b)-n >= headerSize && b[n] == pgwire.MsgDataRow {
+		length := int(int32(binary.BigEndian.Uint32(b[n+1:])))
+		if length < 4 || 1+length > len(b)-n {
+			break // scan's to deal with
+		}
+		n += 1 + length
+		count++
+	}
+	if count > 0 {
+		s.session.rows.Add(count)
+		head, _ := s.ledger.fifo.head() // not done before its CommandComplete
+		s.session.watch.rows(head, count, int64(n))
+	}
+	return n
 }
 
 // longest is how many bytes the body of most of a server's messages has at most: libpq's figure, for

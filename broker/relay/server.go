@@ -14,8 +14,8 @@ import (
 	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
-// serverBuffer is what one server connection reads at a time; messages that the relay must decode
-// (everything but rows and COPY data) are taken apart only up to this size.
+// serverBuffer is how much of a message that the relay must decode (everything but rows and COPY data) is
+// read before it is taken apart, in bytes: longer ones are not seen whole.
 const serverBuffer = 32 << 10
 
 // headerSize is the type byte and the length word of a message.
@@ -65,6 +65,7 @@ type Server struct {
 
 	// Owned by the reader.
 	buf    []byte
+	whole  int // serverBuffer
 	held   int // bytes of an incomplete header or message at the front of buf
 	remain int // bytes of the current message still to come
 	size   int // of the message that is accounted for, with its header
@@ -131,7 +132,7 @@ const (
 // NewServer takes over a connection that has just logged in and starts its reader, which ends when
 // the connection does, after Close at the latest.
 func NewServer(cfg ServerConfig) *Server {
-	s := &Server{ServerConfig: cfg, buf: make([]byte, serverBuffer)}
+	s := &Server{ServerConfig: cfg, buf: make([]byte, idleBuffer), whole: serverBuffer}
 	s.ledger.tx = 'I'
 	s.params.load(cfg.Params)
 	s.base.load(cfg.Params)
@@ -182,10 +183,11 @@ func (s *Server) read() {
 		defer s.Ended()
 	}
 	defer s.survive()
+	more := waitless(s.Conn)
 	for {
 		n, err := s.Conn.Read(s.buf[s.held:])
 		if n > 0 {
-			if fault := s.take(s.buf[:s.held+n]); fault != nil {
+			if fault := s.takeAll(s.buf[:s.held+n], more); fault != nil {
 				s.lose(fault)
 				return
 			}
@@ -222,7 +224,7 @@ func (s *Server) take(b []byte) error {
 	if forwarding {
 		session.out.forward(s.spans.list, partial, session)
 	}
-	s.held = copy(s.buf, b[len(b)-held:])
+	s.keep(b[len(b)-held:])
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,17 @@ func (w *watch) reply(typ, status byte, body []byte, head token, size int) {
 	w.settleNames()
 }
 
+// rows counts DataRows that follow one, size their bytes.
+func (w *watch) rows(head token, count, size int64) {
+	if w == nil {
+		return
+	}
+	if e := w.flight.head(); e != nil && e.seq == head.seq {
+		e.BytesOut += size
+		e.RowsOut += count
+	}
+}
+
 // row counts a message of rows or COPY data. It is the path that may not cost anything.
 func (w *watch) row(typ byte, head token, size int) {
 	e := w.flight.head()

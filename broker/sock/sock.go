@@ -36,6 +36,9 @@ type transfer struct {
 	n    int
 	err  error
 	step func(fd uintptr) bool // made once: a closure for each call would be garbage
+
+	try   func(fd uintptr) // step, without a wait
+	waits bool             // try has found nothing
 }
 
 // New takes over a connection; nobody else uses c from then on.
@@ -45,6 +48,7 @@ func New(c *net.TCPConn) *Conn {
 		raw = none{err}
 	}
 	s := &Conn{TCPConn: c, raw: raw}
+	s.in.try = func(fd uintptr) { s.in.waits = !s.in.read(fd) }
 	s.in.step, s.out.step, s.peek.step, s.arrival.step = s.in.read, s.out.write, s.peek.look, s.arrival.look
 	return s
 }
@@ -72,6 +76,24 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case c.in.err != nil:
 		return 0, c.failed("read", c.in.err)
 	case c.in.n == 0:
+		return 0, io.EOF
+	}
+	return c.in.n, nil
+}
+
+// ReadNow reads what has arrived and does not wait: with nothing it returns 0 and no error.
+func (c *Conn) ReadNow(p []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.in.p, c.in.n, c.in.err = p, 0, nil
+	err := c.raw.Control(c.in.try)
+	c.in.p = nil
+	switch {
+	case err != nil:
+		return 0, renamed(err, "read")
+	case c.in.err != nil:
+		return 0, c.failed("read", c.in.err)
+	case c.in.n == 0 && !c.in.waits && len(p) > 0:
 		return 0, io.EOF
 	}
 	return c.in.n, nil

@@ -60,6 +60,28 @@ func TestReadWaitsForBytesAndReportsTheEnd(t *testing.T) {
 	}
 }
 
+func TestReadNowDoesNotWait(t *testing.T) {
+	ours, theirs := pair(t)
+	b := make([]byte, 8)
+	if n, err := ours.ReadNow(b); n != 0 || err != nil {
+		t.Fatalf("read %d, %v of a quiet connection; want nothing and no error", n, err)
+	}
+	theirs.Write([]byte("hello"))
+	awaitPending(t, ours)
+	if n, err := ours.ReadNow(b); string(b[:n]) != "hello" || err != nil {
+		t.Fatalf("read %q, %v; want hello and no error", b[:n], err)
+	}
+	theirs.Close()
+	awaitPending(t, ours)
+	if n, err := ours.ReadNow(b); n != 0 || err != io.EOF {
+		t.Fatalf("read %d, %v at the end; want %v", n, err, io.EOF)
+	}
+	ours.Close()
+	if _, err := ours.ReadNow(b); !errors.Is(err, net.ErrClosed) {
+		t.Fatalf("read of a closed connection: %v, want %v", err, net.ErrClosed)
+	}
+}
+
 func TestWriteOfMoreThanTheSocketTakes(t *testing.T) {
 	ours, theirs := pair(t)
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // 16 MiB: waits many times
@@ -194,8 +216,9 @@ func TestAllocNoneToReadAndWrite(t *testing.T) {
 		theirs.Read(b)
 		theirs.Write(ping)
 		ours.Read(b)
+		ours.ReadNow(b)
 	}); n > 0 {
-		t.Fatalf("%v allocations for a write, a look and a read; want none", n)
+		t.Fatalf("%v allocations for a write, a look and two reads; want none", n)
 	}
 }
 

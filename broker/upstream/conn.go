@@ -18,7 +18,7 @@ const closeTimeout = 500 * time.Millisecond
 // Conn is a logged-in, idle server connection. Whoever has it reads and writes Net; nothing else
 // does, but for Close.
 type Conn struct {
-	Net    *tls.Conn
+	Net    *Stream
 	PID    uint32
 	Secret []byte         // cancel secret; nil when the server gave none (W9)
 	Params []pgwire.Param // ParameterStatus as of login, sorted by name
@@ -38,11 +38,13 @@ func newConn(hc *pgconn.HijackedConn, p *peer, state serverState, now time.Time)
 	if !ok {
 		return nil, noTLS(errors.New("connection without TLS after login"))
 	}
-	if s, ok := tc.NetConn().(*socket); ok {
-		s.trust()
+	s, ok := tc.NetConn().(*socket)
+	if !ok {
+		return nil, noTLS(errors.New("TLS over somebody else's socket"))
 	}
+	s.trust()
 	c := &Conn{
-		Net:           tc,
+		Net:           &Stream{Conn: tc, socket: s},
 		PID:           hc.PID,
 		Secret:        hc.SecretKey,
 		Addr:          tc.RemoteAddr().String(),

@@ -25,6 +25,8 @@ var errTooMuch = errors.New("the server sent more than 1 MiB during login")
 type socket struct {
 	*sock.Conn
 	left atomic.Int64 // bytes that may still be read
+
+	hasty bool // Stream.More reads: do not wait. Owned by the reader
 }
 
 // dialTCP connects to ip:port.
@@ -45,13 +47,25 @@ func dialTCP(ctx context.Context, addr string) (*socket, error) {
 func (s *socket) Read(b []byte) (int, error) {
 	left := s.left.Load()
 	if left == math.MaxInt64 {
-		return s.Conn.Read(b)
+		return s.read(b)
 	}
 	if left <= 0 {
 		return 0, errTooMuch
 	}
 	n, err := s.Conn.Read(b[:min(int64(len(b)), left)])
 	s.left.Add(-int64(n))
+	return n, err
+}
+
+// read reads without limit.
+func (s *socket) read(b []byte) (int, error) {
+	if !s.hasty {
+		return s.Conn.Read(b)
+	}
+	n, err := s.Conn.ReadNow(b)
+	if n == 0 && err == nil {
+		return 0, errNothing
+	}
 	return n, err
 }
 

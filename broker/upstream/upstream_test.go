@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -174,6 +175,42 @@ func TestLogin(t *testing.T) {
 	}
 	c.Close() // the script wants Terminate
 	server.Close()
+}
+
+// What has arrived is read without waiting for more, and an end that was met that way is the next Read's to tell.
+func TestMoreDoesNotWait(t *testing.T) {
+	l := newLab(t)
+	rows := bytes.Repeat([]byte("D\x00\x00\x00\x06\x00\x00"), 20_000) // of many records
+	server := l.fake(func(c *fakepg.Conn) {
+		c.Login(fakepg.Login{})
+		c.ExpectQuery("select 1")
+		c.Write(rows)
+	})
+	c := l.dial(l.config(server.Addr), login)
+	got, room := []byte{}, make([]byte, 64<<10)
+	if n := c.Net.More(room); n != 0 {
+		t.Fatalf("%d bytes on a quiet connection", n)
+	}
+	if _, err := c.Net.Write(fakepg.Query("select 1")); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, err := c.Net.Read(room)
+		n += c.Net.More(room[n:])
+		got = append(got, room[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	if !bytes.Equal(got, rows) {
+		t.Errorf("read %d bytes, want the %d that were sent", len(got), len(rows))
+	}
+	if n, err := c.Net.Read(room); n != 0 || err == nil {
+		t.Errorf("behind the end: %d bytes, %v", n, err)
+	}
+	if n := c.Net.More(room); n != 0 {
+		t.Errorf("behind the end: %d bytes more", n)
+	}
 }
 
 // W17: what the server sent behind ReadyForQuery is neither lost nor left to the relay.
