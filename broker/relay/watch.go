@@ -108,6 +108,7 @@ type prep struct {
 	cut   int    // length of the text in tail
 	whole int64  // length of the whole text when tail ends early
 	sha   string
+	doubt bool // the name may mean another statement by now
 }
 
 // binding is a portal as its Bind has it. It is shared by all that refer to it.

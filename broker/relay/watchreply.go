@@ -154,6 +154,7 @@ func (w *watch) finish(e *entry) {
 		w.release(e.bound)
 		e.bound = nil
 	}
+	w.renamed(e)
 	w.done = append(w.done, e)
 	if len(w.done) >= maxDone {
 		w.flush(0)
@@ -180,8 +181,11 @@ func (w *watch) describe(e *entry) {
 		}
 	}
 	told, text := e.Started, e.Text
+	e.Text, e.TextLen, e.TextSHA256 = "", 0, ""
 	w.fill(e)
-	e.Changed = told && e.Text != text
+	if e.Changed = told && e.Text != text; e.Changed && e.Text == "" && e.Message == "" {
+		e.Message = nameIsSQLs
+	}
 }
 
 // rebind makes e one of the portal b, which may be nil.
@@ -195,9 +199,6 @@ func (w *watch) rebind(e *entry, b *binding) {
 	e.bound = b
 	if b == nil {
 		e.Name, e.Params, e.NParams, e.text = "", nil, 0, prep{}
-		if e.Started {
-			e.Text = ""
-		}
 	}
 }
 
@@ -230,9 +231,7 @@ func (w *watch) confirm(e *entry) {
 
 func (w *watch) confirmBind(e *entry) {
 	b := e.bound
-	if actual, ok := w.confirmed.statement([]byte(b.stmt)); ok {
-		b.text = actual
-	}
+	b.text, _ = w.confirmed.statement([]byte(b.stmt)) // none: SQL's
 	w.setPortal(&w.confirmed, b.name, b)
 	if w.detail == DetailFull && !e.Started && !b.started {
 		w.number(e)

@@ -306,6 +306,9 @@ func (w *watch) fill(e *entry) {
 		return
 	}
 	e.Text, e.TextLen, e.TextSHA256 = p.tail[:p.cut], p.whole, p.sha
+	if p.doubt && e.Message == "" {
+		e.Message = nameInDoubt
+	}
 	if w.detail == DetailFull {
 		e.Types = p.types()
 	}
