@@ -14,10 +14,40 @@ import (
 // encoding/json takes ten times as long, and a gigabyte is to be searched in seconds.
 func visit(text []byte, f func(group, key, raw []byte)) {
 	s := scanner{b: text}
-	if !s.eat('{') {
+	if !s.eat('{') && !s.eat(',') {
 		return
 	}
 	s.object(nil, 0, f)
+}
+
+// fieldsOf walks the fields at the front of rest, which begins with a comma as a head's does, up to the
+// first group or list, and returns what is from there on, comma first: nil when nothing is.
+func fieldsOf(rest []byte, f func(key, raw []byte)) []byte {
+	s := scanner{b: rest}
+	for {
+		from := s.i
+		if !s.eat(',') || !s.eat('"') {
+			return nil
+		}
+		key, ok := s.key()
+		if !ok || !s.eat(':') {
+			return nil
+		}
+		if s.i < len(rest) && (rest[s.i] == '{' || rest[s.i] == '[') {
+			return rest[from:]
+		}
+		var raw []byte
+		if s.eat('"') {
+			raw, ok = s.str()
+		} else {
+			raw = s.plain()
+			ok = len(raw) > 0
+		}
+		if !ok {
+			return nil
+		}
+		f(key, raw)
+	}
 }
 
 // scanner walks the bytes of one line.
@@ -43,7 +73,7 @@ func (s *scanner) str() ([]byte, bool) {
 			return nil, false
 		}
 		s.i += n + 1
-		if !escaped(s.b[start : s.i-1]) {
+		if n == 0 || s.b[s.i-2] != '\\' || !escaped(s.b[start:s.i-1]) {
 			return s.b[start : s.i-1], true
 		}
 	}

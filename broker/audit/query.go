@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -187,18 +188,22 @@ func (m *matcher) hasText(v *view, lower []byte) (bool, []byte) {
 func appendLower(dst, b []byte) []byte {
 	n := len(dst)
 	dst = append(dst, b...)
-	for i, c := range dst[n:] {
-		dst[n+i] = lowerTable[c]
+	low := dst[n:]
+	for len(low) >= 8 {
+		binary.LittleEndian.PutUint64(low, lowerEight(binary.LittleEndian.Uint64(low)))
+		low = low[8:]
+	}
+	for i, c := range low {
+		low[i] = byte(lowerEight(uint64(c)))
 	}
 	return dst
 }
 
-var lowerTable = func() (t [256]byte) {
-	for i := range t {
-		t[i] = byte(i)
-		if c := byte(i); c >= 'A' && c <= 'Z' {
-			t[i] = c + 'a' - 'A'
-		}
-	}
-	return t
-}()
+// lowerEight is x with those of its eight bytes in lower case that are ASCII capitals: the high bit of a
+// byte of above is set when its low seven bits are above 'Z', of from when they are 'A' or above.
+func lowerEight(x uint64) uint64 {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	seven := x &^ high
+	above, from := seven+(0x7f-'Z')*ones, seven+(0x80-'A')*ones
+	return x | (above^from)&^x&high>>2
+}

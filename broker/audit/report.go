@@ -121,7 +121,7 @@ func (r *report) line(h head, text []byte) error {
 	if string(h.event) == string(checkpointEvent) || string(h.event) == string(prunedEvent) {
 		return nil
 	}
-	r.v.read(h, text)
+	r.v.read(h)
 	s := r.sessions[string(r.v.sid)]
 	if string(h.event) == string(SessionOpen) {
 		s = r.open()

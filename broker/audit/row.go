@@ -33,6 +33,7 @@ func (m *Match) Row() Row {
 	if m.v == nil {
 		return m.row
 	}
+	m.v.finish()
 	r := rowOf(m.v, m.session)
 	if m.first != nil {
 		first := rowOf(m.first, m.session)
@@ -51,7 +52,7 @@ func ParseRow(text []byte) (Row, bool) {
 		return Row{}, false
 	}
 	var v view
-	v.read(h, text)
+	v.read(h)
 	return rowOf(&v, nil), true
 }
 

@@ -142,6 +142,7 @@ type search struct {
 	lower    []byte
 	sessions map[string]*known // open sessions, by sid
 	starts   map[stmtKey]*start
+	match    Match // the one that Visit has
 }
 
 // known is what is remembered of a session that is open.
@@ -166,11 +167,14 @@ func (s *search) line(h head, text []byte) error {
 	switch Event(h.event) {
 	case SessionOpen, SessionClose:
 	default:
-		if !wanted || !s.m.mayFit(text) || s.others(&h) {
+		if !wanted || !s.m.mayFit(text) || s.others(&h) || !s.mayHaveText(&h) {
 			return nil
 		}
 	}
-	s.v.read(h, text)
+	s.v.skim(h)
+	if Event(h.event) != Statement {
+		s.v.finish()
+	}
 	fits := s.m.session(&s.v)
 	k := s.sessions[string(s.v.sid)]
 	switch Event(h.event) {
@@ -184,6 +188,10 @@ func (s *search) line(h head, text []byte) error {
 	if !wanted || !fits || !hasPrefix(s.v.sid, s.m.sid) {
 		return nil
 	}
+	if s.m.text == "" && len(s.m.sqlstate) == 0 && bytes.Contains(s.v.left, []byte(`"phase":"all"`)) {
+		return s.give(Match{session: k}, text) // the rest of it is read when it is asked for
+	}
+	s.v.finish()
 	if string(s.v.phase) == string(PhaseStart) || string(s.v.phase) == string(PhaseEnd) {
 		return s.half(text, k)
 	}
@@ -194,7 +202,18 @@ func (s *search) line(h head, text []byte) error {
 	if ok, s.lower = s.m.hasText(&s.v, s.lower); !ok {
 		return nil
 	}
-	return s.give(&Match{session: k}, text)
+	return s.give(Match{session: k}, text)
+}
+
+// mayHaveText is a quick look at a line for the text that was asked for: false when it is a statement's
+// and cannot fit.
+func (s *search) mayHaveText(h *head) bool {
+	if s.m.raw == nil || len(s.m.raw) == 0 || Event(h.event) != Statement {
+		return true
+	}
+	s.lower = appendLower(s.lower[:0], h.rest)
+	return bytes.Contains(s.lower, s.m.raw) || bytes.Contains(h.rest, []byte(`"text_b64":`)) ||
+		len(s.starts) > 0 && bytes.Contains(h.rest, []byte(`"phase":"end"`))
 }
 
 // others is a quick look at a line whose session is known: true when it is one that was not asked for.
@@ -209,10 +228,14 @@ func (s *search) others(h *head) bool {
 }
 
 // give hands m with one more line to the caller.
-func (s *search) give(m *Match, text []byte) error {
+func (s *search) give(m Match, text []byte) error {
 	m.v = &s.v
+	if m.Lines == nil {
+		m.Lines = s.match.Lines[:0]
+	}
 	m.Lines = append(m.Lines, text)
-	return s.cfg.Visit(m)
+	s.match = m
+	return s.cfg.Visit(&s.match)
 }
 
 func hasPrefix(b, prefix []byte) bool {
@@ -234,7 +257,7 @@ func (s *search) half(text []byte, k *known) error {
 			return nil
 		}
 		st.printed = true
-		return s.give(&Match{session: k}, text)
+		return s.give(Match{session: k}, text)
 	}
 	st := s.starts[key]
 	delete(s.starts, key)
@@ -246,11 +269,11 @@ func (s *search) half(text []byte, k *known) error {
 
 // whole gives the end of a statement with its start, as far as that was not given before.
 func (s *search) whole(st *start, text []byte, k *known) error {
-	m := &Match{session: k}
+	m := Match{session: k}
 	if st != nil {
 		if h, ok := parseHead(st.line); ok {
 			m.first = &view{}
-			m.first.read(h, st.line)
+			m.first.read(h)
 		}
 		if !st.printed {
 			m.Lines = append(m.Lines, st.line)
@@ -269,8 +292,8 @@ func (s *search) end() error {
 		if !ok {
 			continue
 		}
-		s.v.read(h, st.line)
-		if err := s.give(&Match{Unknown: true, session: s.sessions[string(s.v.sid)]}, st.line); err != nil {
+		s.v.read(h)
+		if err := s.give(Match{Unknown: true, session: s.sessions[string(s.v.sid)]}, st.line); err != nil {
 			return err
 		}
 	}

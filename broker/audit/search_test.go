@@ -96,7 +96,7 @@ func found(t *testing.T, dir string, cfg SearchConfig) []string {
 			if !ok {
 				t.Fatalf("not a line: %s", l)
 			}
-			v.read(h, l)
+			v.read(h)
 			who := "-"
 			for name, sid := range map[string]string{"alice": sidAlice, "bob": sidBob, "batch": sidBatch, "mallet": sidMallet} {
 				if string(v.sid) == sid {
@@ -334,7 +334,7 @@ func FuzzReader(f *testing.F) {
 			total += l.size
 			var v view
 			if h, ok := parseHead(l.text); ok {
-				v.read(h, l.text)
+				v.read(h)
 				rowOf(&v, nil)
 			}
 			openCheckpoint(l.text, keys)
@@ -361,4 +361,48 @@ func testKey(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, vkeyFile)
+}
+
+// A line that says what was lost before it is found like any other, by what stands behind that.
+func TestSearchBehindLost(t *testing.T) {
+	dir := t.TempDir()
+	e := newTestEncoder(t, defaultText)
+	r := stmtRecord("select 1")
+	r.SID, r.Role = sidAlice, "api_rw"
+	line := append(appendHead(nil, 1, hash{}), e.body(r, 12)...)
+	if err := os.WriteFile(filepath.Join(dir, segmentName(streamName("gw1", storyStart), 1)), append(line, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []Query{{SID: sidAlice[:20]}, {Role: "api_rw"}, {Role: "api_rw", Text: "SELECT"}} {
+		n := 0
+		if err := Search(context.Background(), SearchConfig{Directory: dir, Query: q, Visit: func(m *Match) error {
+			if row := m.Row(); row.SID != sidAlice || row.Detail != "select 1" {
+				t.Errorf("%+v: found %+v", q, row)
+			}
+			n++
+			return nil
+		}}); err != nil || n != 1 {
+			t.Errorf("%+v: %d lines, %v", q, n, err)
+		}
+	}
+}
+
+// Lower case as Go has it, for ASCII alone, at every place in a word of eight bytes.
+func TestAppendLower(t *testing.T) {
+	var all []byte
+	for i := range 256 {
+		all = append(all, byte(i))
+	}
+	for from := range 16 {
+		b := all[from:]
+		for i, c := range appendLower(nil, b) {
+			want := b[i]
+			if want >= 'A' && want <= 'Z' {
+				want += 'a' - 'A'
+			}
+			if c != want {
+				t.Fatalf("from %d: %#x becomes %#x, want %#x", from, b[i], c, want)
+			}
+		}
+	}
 }

@@ -67,7 +67,7 @@ func fullDisk(t *testing.T, mount string, delivery Delivery) {
 	for _, l := range readLines(t, dir) {
 		var v view
 		h, _ := parseHead(l)
-		v.read(h, l)
+		v.read(h)
 		texts[unquote(v.text)] = true
 	}
 	for _, want := range []string{"before", "kept", "after"} {

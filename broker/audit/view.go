@@ -20,12 +20,28 @@ type view struct {
 	duration             int64
 	statements, failed   int64
 	serverSerial         []byte
+
+	left []byte // of the line, not looked at yet: its groups, after skim
 }
 
 // read fills v from a line whose head was parsed.
-func (v *view) read(h head, text []byte) {
+func (v *view) read(h head) {
+	v.skim(h)
+	v.finish()
+}
+
+// skim is read of what stands before the first group: all that a statement's line says of its session.
+// finish reads the rest.
+func (v *view) skim(h head) {
 	*v = view{head: h, email: v.email[:0]}
-	visit(text, v.set)
+	v.left = fieldsOf(h.rest, v.setTop)
+}
+
+func (v *view) finish() {
+	if v.left != nil {
+		visit(v.left, v.set)
+		v.left = nil
+	}
 }
 
 // set takes one field.
