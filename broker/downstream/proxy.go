@@ -15,6 +15,7 @@ import (
 
 // Sizes of PROXY headers in bytes, from the protocol's specification.
 const (
+	proxyTells   = len("PROXY") // so many tell the version, and whether it is a header at all
 	proxyV1Least = len("PROXY UNKNOWN\r\n")
 	proxyV1Most  = 107
 	proxyV2Head  = 16 // signature, command, family, length
@@ -49,7 +50,13 @@ func readProxy(r io.Reader) (client netip.AddrPort, ok bool, err error) {
 // readProxyHeader returns the bytes of one header of either version, of bounded length.
 func readProxyHeader(r io.Reader) ([]byte, error) {
 	b := make([]byte, proxyV1Least, proxyV1Most)
-	if _, err := io.ReadFull(r, b); err != nil {
+	if _, err := io.ReadFull(r, b[:proxyTells]); err != nil {
+		return nil, err
+	}
+	if tells := string(b[:proxyTells]); tells != string(proxyproto.SIGV1) && tells != string(proxyproto.SIGV2[:proxyTells]) {
+		return nil, errNoProxyHeader // a client's first packet may be shorter than a header, and more may never come
+	}
+	if _, err := io.ReadFull(r, b[proxyTells:]); err != nil {
 		return nil, err
 	}
 	switch {
