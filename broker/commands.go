@@ -133,13 +133,16 @@ func (s *Server) poolCommand(ctx context.Context, c admin.Command) error {
 	if err != nil {
 		return err
 	}
-	paused := s.pools.Paused(pool.Key{Upstream: scope.Upstream, Database: scope.Database})
 	switch c.Verb {
 	case "PAUSE":
-		if paused {
+		switch err := s.pools.Pause(ctx, scope); {
+		case errors.Is(err, pool.ErrPaused):
 			return consoleError(pgwire.ObjectNotInPrerequisiteState, "already suspended/paused")
+		case errors.Is(err, pool.ErrResumed):
+			return consoleError(pgwire.ObjectNotInPrerequisiteState, err.Error())
+		default:
+			return err
 		}
-		return s.pools.Pause(ctx, scope)
 	case "RESUME":
 		if !s.pools.Resume(scope) {
 			if c.Name == "" {

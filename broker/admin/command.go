@@ -61,6 +61,9 @@ func (c Command) harmless() bool {
 	return false
 }
 
+// waits says whether the command may take as long as clients like.
+func (c Command) waits() bool { return c.Verb == "PAUSE" || c.Verb == "WAIT_CLOSE" }
+
 // tag is the command tag without a count.
 func (c Command) tag() string {
 	word, _, _ := strings.Cut(c.Verb, " ")

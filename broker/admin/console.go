@@ -45,6 +45,7 @@ type Console struct {
 	Rights func() Rights // asked before every command (CVE-2026-6667)
 	Conn   net.Conn
 
+	in         input
 	out        []byte
 	broken     error // the client does not read what it asked for
 	statements map[string]prepared
@@ -77,6 +78,7 @@ var errCancelled = &pgwire.Error{Severity: pgwire.Err, Code: pgwire.QueryCancele
 
 // Serve answers commands until the client leaves, which is no error, or ctx ends. It blocks.
 func (c *Console) Serve(ctx context.Context) error {
+	c.in.conn = c.Conn
 	c.statements, c.portals = make(map[string]prepared), make(map[string]*portal)
 	stop := context.AfterFunc(ctx, func() { c.Conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -109,7 +111,7 @@ func (c *Console) Cancel() bool {
 
 func (c *Console) read() (typ byte, body []byte, err error) {
 	var head [pgwire.HeaderSize]byte
-	if _, err := io.ReadFull(c.Conn, head[:]); err != nil {
+	if _, err := io.ReadFull(&c.in, head[:]); err != nil {
 		return 0, nil, err
 	}
 	typ, length, err := pgwire.ClientHeader(head[:])
@@ -120,7 +122,7 @@ func (c *Console) read() (typ byte, body []byte, err error) {
 		return 0, nil, &pgwire.Error{Severity: pgwire.Fatal, Code: pgwire.ProgramLimitExceeded, Message: "message too long", Slug: "protocol"}
 	}
 	body = make([]byte, length-4)
-	_, err = io.ReadFull(c.Conn, body)
+	_, err = io.ReadFull(&c.in, body)
 	return typ, body, err
 }
 
@@ -260,17 +262,10 @@ func (c *Console) run(ctx context.Context, cmd Command) ([]row, string, error) {
 		return nil, "", &pgwire.Error{Severity: pgwire.Err, Code: pgwire.FeatureNotSupported, Message: "SUSPEND is not supported",
 			HintText: "Start the new process: it takes over the listening sockets while this one drains."}
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	c.setCancel(stop)
-	defer c.setCancel(nil)
 	if err := c.flush(); err != nil { // what it answered before is not held up
 		return nil, "", err
 	}
-	done, err := c.Broker.Do(ctx, cmd)
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errCancelled) {
-		err = cause
-	}
+	done, err := c.do(ctx, cmd)
 	if err != nil {
 		return nil, "", err
 	}
@@ -282,6 +277,22 @@ func (c *Console) run(ctx context.Context, cmd Command) ([]row, string, error) {
 		tag = fmt.Sprintf("%s %d", tag, done.Count)
 	}
 	return nil, tag, nil
+}
+
+// do has a command carried out. One that waits ends when it is cancelled and when the client leaves.
+func (c *Console) do(ctx context.Context, cmd Command) (Done, error) {
+	within, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	c.setCancel(stop)
+	defer c.setCancel(nil)
+	if cmd.waits() {
+		defer c.in.watch(ctx, stop)()
+	}
+	done, err := c.Broker.Do(within, cmd)
+	if cause := context.Cause(within); err != nil && errors.Is(cause, errCancelled) {
+		err = cause
+	}
+	return done, err
 }
 
 func (c *Console) setCancel(stop context.CancelCauseFunc) {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -14,33 +15,58 @@ func (s Scope) Contains(k Key) bool {
 	return (s.Upstream == "" || s.Upstream == k.Upstream) && (s.Database == "" || s.Database == k.Database)
 }
 
+// key is within s and within no smaller scope.
+func (s Scope) key() Key { return Key{Upstream: s.Upstream, Database: s.Database} }
+
 // covers reports whether other is within s.
 func (s Scope) covers(other Scope) bool {
 	return (s.Upstream == "" || s.Upstream == other.Upstream) && (s.Database == "" || s.Database == other.Database)
 }
 
+// hold is one scope that is paused; resumed ends the Pause that waits for it.
+type hold struct{ resumed context.CancelCauseFunc }
+
+// What Pause returns beside the cause of its context.
+var (
+	ErrPaused  = errors.New("paused already")
+	ErrResumed = errors.New("resumed before all connections were closed")
+)
+
 // Pause stops lending in scope, closes what is idle, and returns when all that was lent has come
-// back and is closed. Acquire waits meanwhile. When ctx ends first, the scope is resumed.
+// back and is closed. Acquire waits meanwhile. When ctx ends first, the scope is as it was before; when
+// Resume comes first, the error is ErrResumed. One that is paused already is left alone: ErrPaused.
 func (p *Pools[S]) Pause(ctx context.Context, scope Scope) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	p.lock()
-	p.setPaused(scope)
+	if p.pausedKey(scope.key()) {
+		p.unlock()
+		return ErrPaused
+	}
+	mine := p.setPaused(scope, cancel)
 	p.unlock()
 	p.Retire(0, func(i ServerInfo[S]) bool { return scope.Contains(i.Key) })
 	err := p.until(ctx, func(pl *pool[S]) bool { return !scope.Contains(pl.key) || len(pl.entries) == 0 })
 	if err != nil {
-		p.Resume(scope)
+		p.unpause(func(_ Scope, other *hold) bool { return other == mine })
 	}
 	return err
 }
 
 // Resume lends again in scope. It reports whether anything within it was paused.
 func (p *Pools[S]) Resume(scope Scope) bool {
+	return p.unpause(func(s Scope, _ *hold) bool { return scope.covers(s) })
+}
+
+// unpause ends the pauses that which picks, and reports whether there were any.
+func (p *Pools[S]) unpause(which func(Scope, *hold) bool) bool {
 	p.lock()
 	defer p.unlock()
 	found := false
-	for s := range p.paused {
-		if scope.covers(s) {
+	for s, this := range p.paused {
+		if which(s, this) {
 			delete(p.paused, s)
+			this.resumed(ErrResumed)
 			found = true
 		}
 	}
@@ -57,7 +83,7 @@ func (p *Pools[S]) Resume(scope Scope) bool {
 func (p *Pools[S]) Kill(scope Scope) {
 	now := p.lock()
 	defer p.unlock()
-	p.setPaused(scope)
+	p.setPaused(scope, func(error) {})
 	for _, pl := range p.pools {
 		if scope.Contains(pl.key) {
 			pl.failAll(ErrKilled)
@@ -195,16 +221,19 @@ func (p *Pools[S]) Forget(match func(Key) bool) {
 	p.Retire(0, func(i ServerInfo[S]) bool { return match(i.Key) })
 }
 
-func (p *Pools[S]) setPaused(scope Scope) {
-	p.paused[scope] = struct{}{}
+// setPaused takes the place of a Pause that waits for the same scope, which is not to resume it any more.
+func (p *Pools[S]) setPaused(scope Scope, resumed context.CancelCauseFunc) *hold {
+	this := &hold{resumed: resumed}
+	p.paused[scope] = this
 	for _, pl := range p.pools {
 		pl.paused = p.pausedKey(pl.key)
 	}
+	return this
 }
 
 func (p *Pools[S]) pausedKey(k Key) bool { return contains(p.paused, k) }
 
-func contains(scopes map[Scope]struct{}, k Key) bool {
+func contains[V any](scopes map[Scope]V, k Key) bool {
 	for s := range scopes {
 		if s.Contains(k) {
 			return true

@@ -71,6 +71,48 @@ func TestCancelledPauseResumes(t *testing.T) {
 	})
 }
 
+// A PAUSE that still waits is over when somebody resumes: it does not wait on beside those who work again.
+func TestResumeEndsPause(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Pools[*server], w *world) {
+		l := acquire(t, p, request("a", 2))
+		done, cancel := paused(p, inD)
+		defer cancel(nil)
+		if !p.Resume(Scope{}) {
+			t.Error("nothing to resume")
+		}
+		if err := <-done; !errors.Is(err, ErrResumed) {
+			t.Errorf("got %v, want %v", err, ErrResumed)
+		}
+		l.Release()
+	})
+}
+
+// A PAUSE that is cancelled takes back its own pause and no other.
+func TestCancelledPauseSparesOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *Pools[*server], w *world) {
+		other := request("a", 1)
+		other.Key.Database = "e"
+		l := acquire(t, p, other)
+		first, stop := paused(p, inD) // nothing is lent there
+		defer stop(nil)
+		if err := <-first; err != nil {
+			t.Fatal(err)
+		}
+		second, _ := paused(p, inD)
+		if err := <-second; !errors.Is(err, ErrPaused) {
+			t.Errorf("a second PAUSE: got %v, want %v", err, ErrPaused)
+		}
+		all, cancel := paused(p, Scope{})
+		cancel(errors.New("cancelled"))
+		<-all
+		if p.Paused(Key{}) || !p.Paused(inD.key()) {
+			t.Error("the cancelled PAUSE has resumed another one, or is still in force")
+		}
+		p.Resume(inD)
+		l.Release()
+	})
+}
+
 func TestKill(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *Pools[*server], w *world) {
 		l := acquire(t, p, request("a", 1))

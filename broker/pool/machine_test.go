@@ -64,7 +64,7 @@ func TestMachine(t *testing.T) {
 				"sicken":  m.sicken,
 				"wait":    m.wait,
 				"dials":   m.dials,
-				"pause":   func(*rapid.T) { m.p.lock(); m.p.setPaused(Scope{}); m.p.unlock() },
+				"pause":   func(*rapid.T) { m.p.lock(); m.p.setPaused(Scope{}, func(error) {}); m.p.unlock() },
 				"resume":  func(*rapid.T) { m.p.Resume(Scope{}) },
 				"retire":  m.retire,
 				"kill":    m.kill,

@@ -92,7 +92,7 @@ type Pools[S Server] struct {
 	idle      lru[S]
 	failing   map[*pool[S]]struct{} // with waiters, until their retryAt
 	watchers  map[*watcher[S]]struct{}
-	paused    map[Scope]struct{}
+	paused    map[Scope]*hold
 	disabled  map[Scope]struct{}
 
 	alarm   *time.Timer // runs timeouts; nil: never yet
@@ -118,7 +118,7 @@ func New[S Server](cfg Config[S]) (*Pools[S], error) {
 		servers:   make(map[S]*entry[S]),
 		failing:   make(map[*pool[S]]struct{}),
 		watchers:  make(map[*watcher[S]]struct{}),
-		paused:    make(map[Scope]struct{}),
+		paused:    make(map[Scope]*hold),
 		disabled:  make(map[Scope]struct{}),
 	}
 	p.idle.init()
