@@ -59,6 +59,9 @@ func (c *Catalog) label(key pool.Key) string {
 	return anyDatabase
 }
 
+// isConsole says whether a name is the console's: its own, or PgBouncer's, which is always one.
+func (c *Catalog) isConsole(name string) bool { return name == c.Console || name == "pgbouncer" }
+
 func (c *Catalog) has(name string) bool {
 	for _, d := range c.Databases {
 		if d.Name == name {

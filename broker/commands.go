@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgsignet/pgsignet/broker/admin"
@@ -129,6 +130,9 @@ func (s *Server) scope(name string) (pool.Scope, error) {
 }
 
 func (s *Server) poolCommand(ctx context.Context, c admin.Command) error {
+	if c.Name != "" && s.snapshot.Load().Catalog.isConsole(c.Name) {
+		return consoleError(pgwire.ObjectNotInPrerequisiteState, "cannot "+strings.ToLower(c.Verb)+" admin db: "+c.Name)
+	}
 	scope, err := s.scope(c.Name)
 	if err != nil {
 		return err

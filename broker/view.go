@@ -41,6 +41,9 @@ func (s *Server) state() *admin.State {
 		Now: v.now, Console: v.catalog.Console, Settings: v.catalog.Settings,
 		Locks: s.locks.all(v.now), Paused: s.pools.Paused(pool.Key{}),
 	}
+	for _, d := range s.doors {
+		v.state.HalfOpen += int(d.halfOpen.Load())
+	}
 	v.sessions()
 	v.servers()
 	v.pools()
@@ -218,7 +221,20 @@ func (v *viewer) databases() {
 	for _, d := range list {
 		v.state.Databases = append(v.state.Databases, v.database(d))
 	}
-	v.state.Databases = append(v.state.Databases, admin.Database{Name: v.catalog.Console, DBName: v.catalog.Console, Mode: "statement"})
+	v.state.Databases = append(v.state.Databases, admin.Database{
+		Name: v.catalog.Console, DBName: v.catalog.Console, Mode: "statement", Clients: v.clientsOf(v.catalog.Console),
+	})
+}
+
+// clientsOf is how many sessions a database has.
+func (v *viewer) clientsOf(name string) int {
+	n := 0
+	for i := range v.state.Sessions {
+		if v.state.Sessions[i].Database == name {
+			n++
+		}
+	}
+	return n
 }
 
 func (v *viewer) database(d CatalogDatabase) admin.Database {
@@ -245,11 +261,7 @@ func (v *viewer) database(d CatalogDatabase) admin.Database {
 			row.Connections += s.Active + s.Idle + s.Login + s.Closing
 		}
 	}
-	for i := range v.state.Sessions {
-		if v.state.Sessions[i].Database == d.Name {
-			row.Clients++
-		}
-	}
+	row.Clients = v.clientsOf(d.Name)
 	return row
 }
 

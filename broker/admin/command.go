@@ -55,7 +55,7 @@ func (c Command) Args() []string {
 // harmless are the verbs that any viewer may use and that change nothing.
 func (c Command) harmless() bool {
 	switch c.Verb {
-	case "", "SHOW", "SET", "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK", "ABORT", "DISCARD", "RESET":
+	case "", "SHOW", "SET", "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK", "ABORT", "DISCARD", "RESET", "DEALLOCATE":
 		return true
 	}
 	return false
@@ -140,6 +140,8 @@ func (p *parser) command() (Command, error) {
 		return p.show()
 	case "SET":
 		return p.set()
+	case "DEALLOCATE":
+		return p.deallocate()
 	case "LOCK", "UNLOCK":
 		if p.word("CERT") == "" {
 			return Command{}, p.invalid()
@@ -172,7 +174,11 @@ func (p *parser) end(c Command, takes byte) (Command, error) {
 	}
 	if takes != 0 {
 		name, ok := p.take("wqs")
-		if !ok && takes == '1' {
+		switch {
+		case ok || takes == '?':
+		case c.Verb == "DISABLE" || c.Verb == "ENABLE":
+			return c, syntaxError("a database is required")
+		default:
 			return c, p.invalid()
 		}
 		c.Name = name
@@ -217,6 +223,25 @@ func (p *parser) set() (Command, error) {
 		return Command{}, p.invalid()
 	}
 	return Command{Verb: "SET", Name: strings.ToLower(name)}, nil
+}
+
+// deallocate reads DEALLOCATE [PREPARE] name or ALL; no Name is ALL.
+func (p *parser) deallocate() (Command, error) {
+	if len(p.rest) > 1 {
+		p.word("PREPARE")
+	}
+	c := Command{Verb: "DEALLOCATE"}
+	if p.word("ALL") == "" {
+		bare := len(p.rest) > 0 && p.rest[0].kind == 'w'
+		name, ok := p.take("wq")
+		if !ok || name == "" {
+			return c, p.invalid()
+		}
+		if c.Name = name; bare {
+			c.Name = strings.ToLower(name)
+		}
+	}
+	return p.end(c, 0)
 }
 
 func (p *parser) lock(verb string) (c Command, err error) {

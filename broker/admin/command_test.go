@@ -24,6 +24,9 @@ func TestParse(t *testing.T) {
 		{"kill cert", []Command{{Verb: "KILL", Name: "cert"}}},
 		{"KILL SESSION '0199'", []Command{{Verb: "KILL SESSION", Name: "0199"}}},
 		{"shutdown wait_for_clients", []Command{{Verb: "SHUTDOWN", Name: "WAIT_FOR_CLIENTS"}}},
+		{"deallocate _PG3_0", []Command{{Verb: "DEALLOCATE", Name: "_pg3_0"}}},
+		{`DEALLOCATE prepare "X"`, []Command{{Verb: "DEALLOCATE", Name: "X"}}},
+		{"deallocate all", []Command{{Verb: "DEALLOCATE"}}},
 		{"set x to 'a;b'", []Command{{Verb: "SET", Name: "x"}}},
 		{"start transaction isolation level serializable", []Command{{Verb: "START TRANSACTION"}}},
 		{"LOCK CERT DN 'CN=O''Neil' FOR '1 day 12 hours' REASON 'x'", []Command{{
@@ -37,7 +40,7 @@ func TestParse(t *testing.T) {
 		{sql: "lock cert dn CN"},
 		{sql: "unlock cert dn 'CN=x' for '1h'"},
 		{sql: "show"}, {sql: "show pools stats"}, {sql: "show fds"}, {sql: "disable"}, {sql: "kill_client x"},
-		{sql: "shutdown now"}, {sql: "pause 'x"}, {sql: "/* x"}, {sql: "drop table x"}, {sql: "show \xff"}, {sql: "pause a b"},
+		{sql: "shutdown now"}, {sql: "pause 'x"}, {sql: "/* x"}, {sql: "drop table x"}, {sql: "show \xff"}, {sql: "pause a b"}, {sql: "deallocate"}, {sql: "deallocate all x"},
 	} {
 		got, err := parseAll(tt.sql)
 		if (err != nil) != (tt.want == nil) || !slices.Equal(got, tt.want) {

@@ -256,6 +256,9 @@ func (c *Console) run(ctx context.Context, cmd Command) ([]row, string, error) {
 		return c.Broker.State().rows(cmd.Name), "SHOW", nil
 	case cmd.Verb == "SET":
 		return nil, "SET", c.set(cmd.Name)
+	case cmd.Verb == "DEALLOCATE", cmd.Verb == "DISCARD":
+		tag, err := c.deallocate(cmd)
+		return nil, tag, err
 	case cmd.harmless():
 		return nil, cmd.tag(), nil
 	case cmd.Verb == "SUSPEND":

@@ -250,13 +250,36 @@ func (c *Console) close(body []byte) error {
 		return violation("invalid Close message")
 	}
 	if body[0] == 'S' {
-		c.stored -= c.statements[name].size
-		delete(c.statements, name)
+		c.closeStatement(name)
 	} else {
 		c.closePortal(name)
 	}
 	c.out = pgwire.AppendEmpty(c.out, pgwire.MsgCloseComplete)
 	return nil
+}
+
+// closeStatement forgets a statement, if there is one of that name.
+func (c *Console) closeStatement(name string) {
+	c.stored -= c.statements[name].size
+	delete(c.statements, name)
+}
+
+// deallocate is DEALLOCATE, which psycopg 3 sends, and DISCARD, which means all. It returns the tag.
+func (c *Console) deallocate(cmd Command) (string, error) {
+	if cmd.Name != "" {
+		if _, err := c.statement(cmd.Name); err != nil {
+			return "", err
+		}
+		c.closeStatement(cmd.Name)
+		return "DEALLOCATE", nil
+	}
+	for name := range c.statements {
+		c.closeStatement(name)
+	}
+	if cmd.Verb == "DISCARD" {
+		return cmd.tag(), nil
+	}
+	return "DEALLOCATE ALL", nil
 }
 
 // closePortal forgets a portal, if there is one of that name.

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -287,25 +289,19 @@ func (s *State) totals() []row {
 }
 
 func (s *State) lists() []row {
-	idle, used := 0, 0
-	for _, v := range s.Servers {
-		if v.State == "active" {
-			used++
-		} else {
-			idle++
-		}
-	}
+	// PgBouncer's free ones are memory that it keeps for later: used are all that there are.
 	return []row{
 		{"databases", len(s.Databases)}, {"users", len(s.Users)}, {"peers", 0}, {"pools", len(s.Pools)},
-		{"peer_pools", 0}, {"free_clients", 0}, {"used_clients", len(s.Sessions)}, {"login_clients", 0},
-		{"free_servers", idle}, {"used_servers", used},
+		{"peer_pools", 0}, {"free_clients", 0}, {"used_clients", len(s.Sessions)}, {"login_clients", s.HalfOpen},
+		{"free_servers", 0}, {"used_servers", len(s.Servers)},
 		{"dns_names", 0}, {"dns_zones", 0}, {"dns_queries", 0}, {"dns_pending", 0},
 	}
 }
 
 func (s *State) config() []row {
 	var rows []row
-	for _, c := range s.Settings {
+	byKey := func(a, b Setting) int { return strings.Compare(a.Key, b.Key) }
+	for _, c := range slices.SortedFunc(slices.Values(s.Settings), byKey) {
 		rows = append(rows, row{c.Key, c.Value, c.Default, yes(c.Changeable)})
 	}
 	return rows

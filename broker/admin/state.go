@@ -7,6 +7,7 @@ type State struct {
 	Now       time.Time
 	Console   string // the name of the console's database
 	Sessions  []Session
+	HalfOpen  int // connections that are not logged in
 	Servers   []Server
 	Pools     []Pool
 	Databases []Database
