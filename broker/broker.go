@@ -51,8 +51,9 @@ type Config struct {
 	LetGo          func()
 	UpgradeTimeout time.Duration // how long sessions may stay once a new process serves; 0: as they like
 
-	// Reload reads the configuration again, for the console; nil: it has none.
-	Reload       func(context.Context) error
+	// Reload reads the configuration again, for the console, and names what takes effect at the next start
+	// only; nil: it has none.
+	Reload       func(context.Context) (later []string, err error)
 	SetupTimeout time.Duration // for the broker's own statements on a server connection
 
 	// Sinks, unless nil, tells how the copies of the record do, for metrics.

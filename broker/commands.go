@@ -90,13 +90,7 @@ func (o *operator) perform(ctx context.Context, c admin.Command) (done admin.Don
 		if s.cfg.Reload == nil {
 			return done, consoleError(pgwire.FeatureNotSupported, "this broker has no files to reload")
 		}
-		if err := s.cfg.Reload(ctx); err != nil {
-			return done, consoleError(pgwire.ObjectNotInPrerequisiteState, "reload refused, nothing has changed: "+err.Error())
-		}
-		if err := s.ReloadPeers(ctx); err != nil {
-			done.Notice = "a process that drains after an upgrade has not reloaded: " + err.Error()
-		}
-		return done, nil
+		return s.reload(ctx)
 	case "SHUTDOWN":
 		s.halt(c.Name)
 		return done, nil
@@ -111,6 +105,23 @@ func (o *operator) perform(ctx context.Context, c admin.Command) (done admin.Don
 		return s.unlock(ctx, c)
 	}
 	return done, consoleError(pgwire.FeatureNotSupported, c.Verb+" is not supported")
+}
+
+// reload is RELOAD. Its notice says what of it is not in force yet, or not everywhere.
+func (s *Server) reload(ctx context.Context) (done admin.Done, err error) {
+	later, err := s.cfg.Reload(ctx)
+	if err != nil {
+		return done, consoleError(pgwire.ObjectNotInPrerequisiteState, "reload refused, nothing has changed: "+err.Error())
+	}
+	var notes []string
+	if len(later) > 0 {
+		notes = append(notes, "takes effect at the next start: "+strings.Join(later, "; "))
+	}
+	if err := s.ReloadPeers(ctx); err != nil {
+		notes = append(notes, "a process that drains after an upgrade has not reloaded: "+err.Error())
+	}
+	done.Notice = strings.Join(notes, "; ")
+	return done, nil
 }
 
 func consoleError(code, text string) error {

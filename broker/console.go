@@ -184,6 +184,7 @@ func (h *halting) softly() { h.softOnce.Do(func() { close(h.soft) }) }
 
 // halt stops the server as SHUTDOWN asks; it does not wait.
 func (s *Server) halt(mode string) {
+	s.log.Info("stopping by command", zap.String("mode", mode))
 	switch mode {
 	case haltClients:
 		s.stopping.Store(true)

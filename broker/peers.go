@@ -114,7 +114,7 @@ func (s *Server) peerRequest(ctx context.Context, m *peer.Message) *peer.Message
 		if s.cfg.Reload == nil {
 			return refusePeer(errors.New("no files to reload"))
 		}
-		if err := s.cfg.Reload(ctx); err != nil {
+		if _, err := s.cfg.Reload(ctx); err != nil {
 			return refusePeer(err)
 		}
 	default:

@@ -37,7 +37,7 @@ func settings(cfg *config.Config) []admin.Setting {
 	s.fixed("max_client_conn", strconv.Itoa(clients), "10000")
 	s.fixed("max_user_connections", "0", "0") // limits are per map and identity
 	s.fixed("max_db_connections", "0", "0")
-	s.fixed("conffile", strings.Join(cfg.Files, ","), defaultConfig)
+	s = append(s, admin.Setting{Key: "conffile", Value: strings.Join(cfg.Files, ","), Default: defaultConfig, Changeable: true})
 	s.fixed("node", cfg.Node, "")
 	s.fixed("runtime_dir", cfg.RuntimeDir, "")
 	if len(cfg.Listeners) > 0 {
@@ -62,6 +62,20 @@ func settings(cfg *config.Config) []admin.Setting {
 }
 
 type settingList []admin.Setting
+
+// inForce are the settings of a reload: those that only a start takes up are what the process began with.
+func inForce(began, next []admin.Setting) []admin.Setting {
+	was := make(map[string]admin.Setting)
+	for _, s := range began {
+		was[s.Key] = s
+	}
+	for i, s := range next {
+		if old, ok := was[s.Key]; ok && !s.Changeable {
+			next[i] = old
+		}
+	}
+	return next
+}
 
 func (s *settingList) fixed(key, value, otherwise string) {
 	*s = append(*s, admin.Setting{Key: key, Value: value, Default: otherwise})

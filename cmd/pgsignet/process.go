@@ -120,7 +120,7 @@ func (p *process) takeOver() (err error) {
 
 func (p *process) openServer() (err error) {
 	settings := brokerConfig(p.cfg, p.log, p.trail, p.crowd)
-	settings.Reload = func(context.Context) error { return p.reloader.Reload(causeCommand) }
+	settings.Reload = func(context.Context) ([]string, error) { return p.reloader.Reload(causeCommand) }
 	settings.Sinks = p.copies.gauges
 	settings.Peers, settings.Taken = p.place, p.taken
 	settings.Sockets, settings.LetGo = p.sockets, p.letGo
@@ -131,7 +131,7 @@ func (p *process) openServer() (err error) {
 	if p.server, err = broker.New(settings, p.first); err != nil {
 		return err
 	}
-	p.reloader = &reloader{load: p.load, trust: p.sources, trail: p.trail, log: p.log, server: p.server, cfg: p.cfg}
+	p.reloader = &reloader{load: p.load, trust: p.sources, trail: p.trail, log: p.log, server: p.server, began: p.cfg, cfg: p.cfg}
 	return nil
 }
 
@@ -232,7 +232,7 @@ func (p *process) later(after time.Duration, do func()) {
 
 // reload is SIGHUP; what comes of it is logged.
 func (p *process) reload() {
-	if p.reloader.Reload(causeSignal) != nil {
+	if _, err := p.reloader.Reload(causeSignal); err != nil {
 		return
 	}
 	if err := p.server.ReloadPeers(p.ctx); err != nil {

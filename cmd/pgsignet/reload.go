@@ -35,6 +35,8 @@ type reloader struct {
 	log    *zap.Logger
 	server *broker.Server
 
+	began *config.Config // the process began with it: what only a start takes up is its
+
 	changing sync.Mutex // held while something is put in force; guards cfg
 
 	cfg *config.Config // in force
@@ -53,8 +55,9 @@ func (r *reloader) started() {
 }
 
 // Reload reads the configuration and every file it names, and puts all of it in force, or nothing:
-// then the error says why. It waits for one that is under way.
-func (r *reloader) Reload(cause string) error {
+// then the error says why. It waits for one that is under way. later names what has changed in the file and
+// takes effect at the next start only.
+func (r *reloader) Reload(cause string) (later []string, err error) {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	old := r.cfg
@@ -70,14 +73,15 @@ func (r *reloader) Reload(cause string) error {
 	r.server.NoteReload("", err)
 	if err != nil {
 		r.log.Error("configuration not reloaded", zap.String("cause", cause), zap.Error(err))
-		return err
+		return nil, err
 	}
 	r.cfg = next
 	r.log.Info("configuration reloaded", zap.String("cause", cause), zap.String("sha256", next.SHA256), zap.Int("ended", ended))
-	for _, what := range atNextStart(old, next) {
+	later = atNextStart(r.began, next)
+	for _, what := range later {
 		r.log.Warn("takes effect at the next start", zap.String("setting", what))
 	}
-	return nil
+	return later, nil
 }
 
 // replace builds everything, and only then puts it in force.
@@ -100,6 +104,7 @@ func (r *reloader) replace() (next *config.Config, ended int, err error) {
 	if err != nil {
 		return next, 0, err
 	}
+	snapshot.Catalog.Settings = inForce(settings(r.began), snapshot.Catalog.Settings)
 	was := r.server.Snapshot().Trust
 	r.trust.install(prepared)
 	if ended, err = r.server.Apply(snapshot); err != nil { // an upstream's files have changed since newSnapshot
