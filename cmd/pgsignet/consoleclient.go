@@ -39,7 +39,7 @@ func (f *consoleFlags) resolve(stderr io.Writer) error {
 	}
 	cfg, err := loadForUse(f.config, stderr)
 	if err != nil {
-		return err
+		return errors.New("the configuration does not say where the broker's socket is: name it with --socket")
 	}
 	if f.socket = cfg.Admin.Socket; f.socket == "" {
 		return errors.New("the configuration has no admin { socket }: name one, or use --dsn")
@@ -118,29 +118,36 @@ func (c *consoleConn) close() {
 
 // query runs one command by the simple protocol.
 func (c *consoleConn) query(ctx context.Context, sql string) (*consoleTable, error) {
-	results, err := c.conn.Exec(ctx, sql).ReadAll()
-	if err != nil {
+	t := &consoleTable{}
+	results := c.conn.Exec(ctx, sql)
+	for results.NextResult() {
+		t.read(results.ResultReader())
+	}
+	if err := results.Close(); err != nil {
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return nil, fmt.Errorf("%s (SQLSTATE %s)", e.Message, e.Code)
 		}
 		return nil, err
 	}
-	t := &consoleTable{}
-	for _, r := range results {
-		t.Tag = r.CommandTag.String()
-		for _, f := range r.FieldDescriptions {
-			t.Columns = append(t.Columns, f.Name)
-			t.Numeric = append(t.Numeric, f.DataTypeOID != 25)
-		}
-		for _, row := range r.Rows {
-			values := make([]consoleValue, len(row))
-			for i, v := range row {
-				values[i] = consoleValue{Text: string(v), Null: v == nil}
-			}
-			t.Rows = append(t.Rows, values)
-		}
-	}
 	return t, nil
+}
+
+// read takes over a result: its columns, which it has without a row, too, and its rows.
+func (t *consoleTable) read(r *pgconn.ResultReader) {
+	for _, f := range r.FieldDescriptions() {
+		t.Columns = append(t.Columns, f.Name)
+		t.Numeric = append(t.Numeric, f.DataTypeOID != 25)
+	}
+	for r.NextRow() {
+		row := r.Values()
+		values := make([]consoleValue, len(row))
+		for i, v := range row {
+			values[i] = consoleValue{Text: string(v), Null: v == nil}
+		}
+		t.Rows = append(t.Rows, values)
+	}
+	tag, _ := r.Close() // its error is that of all results
+	t.Tag = tag.String()
 }
 
 // quoteConsole writes a string as the console reads it.

@@ -120,7 +120,11 @@ asked, and ends their sessions. With admin { locks_file } it outlives a restart.
 		Args: noArgs,
 	}
 	flags, target := addConsoleFlags(cmd), addTargetFlags(cmd)
-	span := cmd.Flags().Duration("for", 0, "how long; default: until unlock")
+	var span time.Duration
+	cmd.Flags().Func("for", "`DURATION`, such as 12h or 30d (default: until unlock)", func(s string) (err error) {
+		span, err = parseLifetime(s)
+		return err
+	})
 	reason := cmd.Flags().String("reason", "", "why, for SHOW LOCKS and the audit")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		sql := target.sql()
@@ -128,7 +132,7 @@ asked, and ends their sessions. With admin { locks_file } it outlives a restart.
 			return &exitError{code: exitUsage, err: errNoTarget}
 		}
 		sql = "LOCK CERT " + sql
-		if *span > 0 {
+		if span > 0 {
 			sql += " FOR " + quoteConsole(span.String())
 		}
 		if *reason != "" {

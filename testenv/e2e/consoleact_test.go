@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,11 +131,21 @@ func TestConsoleCommandLine(t *testing.T) {
 	if out, err = cli("kill", sessions[0]["sid"].(string)); err != nil || out != "KILL 1\n" {
 		t.Errorf("kill: %v\n%s", err, out)
 	}
+	Poll(t, "sessions to have nothing but its columns", func() bool {
+		out, err = cli("sessions")
+		return err == nil && strings.HasPrefix(out, "id  sid") && strings.Count(out, "\n") == 1
+	})
 	if _, err := alice.Exec(context.Background(), "select 1"); SQLState(err) != "57P01" {
 		t.Errorf("killed: %v", err)
 	}
 	if out, err = cli("lock", "--dn", "CN=alice", "--for", "1h", "--reason", "test"); err != nil || out != "LOCK 0\n" {
 		t.Errorf("lock: %v\n%s", err, out)
+	}
+	if out, err = cli("lock", "--dn", "CN=alice", "--for", "-1h"); err == nil { // no lock for good
+		t.Errorf("lock for less than no time: %s", out)
+	}
+	if out, err = cli("lock", "--dn", "CN=carol", "--for", "30d"); err != nil || out != "LOCK 0\n" {
+		t.Errorf("lock for days: %v\n%s", err, out)
 	}
 	if out, err = cli("lock"); err == nil {
 		t.Errorf("lock without a target: %s", out)
@@ -144,6 +155,12 @@ func TestConsoleCommandLine(t *testing.T) {
 	}
 	if out, err = cli("unlock", "--dn", "CN=alice"); err != nil || out != "UNLOCK 1\n" {
 		t.Errorf("unlock: %v\n%s", err, out)
+	}
+	// A broken file keeps nobody from the socket of the broker that runs.
+	b.WriteFile(t, "broken.hcl", []byte("nonsense {"))
+	broken := exec.Command(w.Binary(), "pools", "--config", filepath.Join(b.Dir, "broken.hcl"))
+	if text, err := broken.CombinedOutput(); err == nil || !strings.Contains(string(text), "name it with --socket") {
+		t.Errorf("pools, with a broken file: %v\n%s", err, text)
 	}
 	records := b.Records("admin.action", 3)
 	if a := records[0]["action"].(map[string]any); a["via"] != "socket" || a["uid"] != float64(os.Getuid()) || records[0]["cert_sha256"] != nil {
@@ -156,6 +173,29 @@ func TestConsoleCommandLine(t *testing.T) {
 	}
 	if out, err = cli("kill", "1", "--dsn", dsn); err == nil || !strings.Contains(out, "admin access needed") {
 		t.Errorf("kill --dsn as a viewer: %v\n%s", err, out)
+	}
+}
+
+// RELOAD says what it has read but not put in force, as often as it is asked; SHOW CONFIG shows what is.
+func TestConsoleReloadTellsWhatWaits(t *testing.T) {
+	w := Shared(t)
+	b := w.startConsole(t, Options{Listener: "max_clients = 50"})
+	b.EditConfig(t, "max_clients = 50", "max_clients = 51")
+	dsn := b.DSN(w.admin(t, "Operators"), "x", "pgsignet")
+	for range 2 {
+		out, notice, err := b.Psql(dsn, "RELOAD")
+		if err != nil || !strings.Contains(notice, `takes effect at the next start: listener "main"`) {
+			t.Errorf("RELOAD: %v\n%s%s", err, out, notice)
+		}
+	}
+	settings := show(t, b.Console(t), "CONFIG")
+	if !slices.IsSortedFunc(settings, func(a, b map[string]any) int { return strings.Compare(a["key"].(string), b["key"].(string)) }) {
+		t.Error("SHOW CONFIG is not in the order of its keys")
+	}
+	for _, s := range settings {
+		if (s["key"] == "max_client_conn" || s["key"] == "listener.main.max_clients") && s["value"] != "50" {
+			t.Errorf("%s is %s, and 50 is in force", s["key"], s["value"])
+		}
 	}
 }
 
@@ -197,6 +237,9 @@ func TestConsoleShutdown(t *testing.T) {
 		if code := b.Wait(StopLimit); code != 0 {
 			t.Errorf("%s: status %d", tt.how, code)
 		}
+		if b.Find("stopping by command") == nil {
+			t.Errorf("%s: not logged:\n%s", tt.how, b.Output())
+		}
 	}
 }
 
@@ -218,6 +261,8 @@ with psycopg.connect(sys.argv[1]) as c:
         for what in ("POOLS", "STATS", "CLIENTS", "SESSIONS", "LISTS"):
             rows = cur.execute("SHOW " + what, prepare=True).fetchall()
             print(what, binary, len(rows), type(rows[0][1]).__name__)
+    for i in range(110): # more statements than it keeps: it sends DEALLOCATE
+        c.execute("SHOW VERSION --%d" % i, prepare=True)
 `
 	cmd := exec.Command("/usr/bin/python3", "-c", script, dsn)
 	got, err := cmd.CombinedOutput()
