@@ -57,9 +57,10 @@ type topView struct {
 	typing  bool
 }
 
-// topColumns are the columns shown, those of sessions with the rate of statements behind.
+// topColumns are the columns shown, what matters most in front: a narrow terminal cuts the others. Those of
+// sessions get the rate of statements behind their state.
 var topColumns = map[bool][]string{
-	false: {"id", "state", "role", "database", "map", "cert_subject", "addr", "app", "pin", "statements", "bytes_in", "bytes_out"},
+	false: {"id", "state", "role", "database", "cert_subject", "map", "app", "addr", "pin", "statements", "bytes_in", "bytes_out"},
 	true:  {"database", "user", "cl_active", "cl_waiting", "sv_active", "sv_idle", "sv_login", "maxwait", "maxwait_us", "pool_mode"},
 }
 
@@ -90,7 +91,8 @@ type topLook struct {
 // rates adds the column of statements per second since the look before.
 func (l *topLook) rates(before *topLook) {
 	id, n := slices.Index(l.table.Columns, "id"), slices.Index(l.table.Columns, "statements")
-	l.table.Columns, l.table.Numeric = append(l.table.Columns, "stmt/s"), append(l.table.Numeric, true)
+	at := slices.Index(l.table.Columns, "state") + 1
+	l.table.Columns, l.table.Numeric = slices.Insert(l.table.Columns, at, "stmt/s"), slices.Insert(l.table.Numeric, at, true)
 	for i, row := range l.table.Rows {
 		count, _ := strconv.ParseInt(row[n].Text, 10, 64)
 		l.statements[row[id].Text] = count
@@ -100,7 +102,7 @@ func (l *topLook) rates(before *topLook) {
 				rate = strconv.FormatFloat(float64(count-old)/l.at.Sub(before.at).Seconds(), 'f', 0, 64)
 			}
 		}
-		l.table.Rows[i] = append(row, consoleValue{Text: rate})
+		l.table.Rows[i] = slices.Insert(row, at, consoleValue{Text: rate})
 	}
 }
 
