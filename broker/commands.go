@@ -142,7 +142,7 @@ func (s *Server) scope(name string) (pool.Scope, error) {
 
 func (s *Server) poolCommand(ctx context.Context, c admin.Command) error {
 	if c.Name != "" && s.snapshot.Load().Catalog.isConsole(c.Name) {
-		return consoleError(pgwire.ObjectNotInPrerequisiteState, "cannot "+strings.ToLower(c.Verb)+" admin db: "+c.Name)
+		return consoleError(pgwire.ObjectNotInPrerequisiteState, fmt.Sprintf("cannot %s admin db: %s", strings.ToLower(c.Verb), c.Name))
 	}
 	scope, err := s.scope(c.Name)
 	if err != nil {
