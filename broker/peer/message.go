@@ -26,6 +26,7 @@ const (
 	OK       = "ok"
 	Unknown  = "unknown"  // no session has that key, no lock that target
 	Sibling  = "sibling"  // the answer to Take of another node that serves beside the asker: its locks, no sockets
+	Starting = "starting" // the answer to Take of a process of the same node that starts and serves before the asker: ask again
 	Released = "released" // the answer to Take of a process that has handed over, or is about to end
 	Refused  = "refused"  // Error says why
 )
@@ -35,6 +36,7 @@ type Message struct {
 	Do     string
 	Node   string `json:",omitempty"` // of the configuration: processes of one broker have one
 	Beside bool   `json:",omitempty"` // of the asker: nodes serve side by side (reuse_port)
+	From   string `json:",omitempty"` // the asker's socket, beside Take
 	Error  string `json:",omitempty"`
 	Count  int    `json:",omitempty"` // sessions ended
 

@@ -9,7 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // shortDir is a private folder whose sockets' paths are short enough.
@@ -237,7 +240,7 @@ func TestTakeOverAtOnce(t *testing.T) {
 		}
 		defer places[i].Close()
 	}
-	stop := places[0].answerMeanwhile() // as TakeOver does, for as long as it takes
+	stop := places[0].answerMeanwhile("a", places[0].Others()) // as TakeOver does, for as long as it takes
 	taken, err := places[1].TakeOver(t.Context(), "b", true)
 	if err != nil || taken.Any() || len(taken.Locks) != 0 {
 		t.Errorf("%+v, %v", taken, err)
@@ -255,5 +258,60 @@ func TestTakeOverAtOnce(t *testing.T) {
 	}()
 	if taken, err = places[1].TakeOver(t.Context(), "b", true); err != nil || taken.Any() || len(taken.Locks) != 1 {
 		t.Errorf("of a node beside: %+v, %v", taken, err)
+	}
+}
+
+// Two processes of one node that start at the same moment, with reuse_port, do not both serve: one goes first,
+// and the other takes over from it, as it does when it is started later.
+func TestOneNodeStartedTwiceAtOnce(t *testing.T) {
+	for round := range 4 { // names are random: either may be the lesser
+		dir := shortDir(t)
+		places := [2]*Place{open(t, dir), open(t, dir)}
+		stop := make(chan struct{})
+		var first, serving sync.WaitGroup
+		first.Add(1)
+		var alone, after atomic.Int64
+		for _, p := range places {
+			serving.Go(func() {
+				taken, err := p.TakeOver(t.Context(), "a", true)
+				if err != nil {
+					t.Errorf("round %d: %v", round, err)
+					return
+				}
+				defer taken.Close()
+				if taken.Any() {
+					after.Add(1)
+					first.Done()
+					return
+				}
+				if alone.Add(1) > 1 {
+					first.Done() // both serve
+					return
+				}
+				for { // as one that serves
+					c, err := p.Accept()
+					if err != nil {
+						return
+					}
+					if m, _, err := c.Receive(); err == nil && m.Do == Take {
+						c.Send(&Message{Do: OK})
+					}
+					c.Close()
+				}
+			})
+		}
+		go func() { first.Wait(); close(stop) }()
+		select {
+		case <-stop:
+		case <-time.After(time.Minute):
+			t.Error("nobody takes over from the first")
+		}
+		for _, p := range places {
+			p.Close()
+		}
+		serving.Wait()
+		if alone.Load() != 1 || after.Load() != 1 {
+			t.Errorf("round %d: %d serve without a predecessor, %d take over from one; want one each", round, alone.Load(), after.Load())
+		}
 	}
 }

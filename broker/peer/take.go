@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,14 +30,21 @@ const (
 
 // TakeOver asks the processes in the directory for the sockets of that node. Nobody there, or nobody that
 // serves, is no error: there is nothing to take then. beside: other nodes may serve from this directory,
-// too, and have nothing to give but their locks.
+// too, and have nothing to give but their locks. Of two processes of one node that start at once one serves
+// first, and the other takes over from it.
 func (p *Place) TakeOver(ctx context.Context, node string, beside bool) (*Taken, error) {
+	others := p.Others()
 	if beside {
-		defer p.answerMeanwhile()()
+		defer p.answerMeanwhile(node, others)()
 	}
 	all := &Taken{}
-	for _, name := range p.Others() {
-		t, err := p.takeFrom(ctx, name, &Message{Do: Take, Node: node, Beside: beside})
+	for _, name := range others {
+		t, err := p.takeFrom(ctx, name, &Message{Do: Take, Node: node, Beside: beside, From: p.name})
+		for end := time.Now().Add(HandTimeout); errors.Is(err, errStarting) && time.Now().Before(end); {
+			if err = pause(ctx, startingPause); err == nil {
+				t, err = p.takeFrom(ctx, name, &Message{Do: Take, Node: node, Beside: beside, From: p.name})
+			}
+		}
 		switch {
 		case errors.Is(err, ErrDead):
 		case err != nil:
@@ -52,9 +60,26 @@ func (p *Place) TakeOver(ctx context.Context, node string, beside bool) (*Taken,
 	return all, nil
 }
 
+// errStarting is a process of the same node that will serve before the one that asks it.
+var errStarting = errors.New("a process of the same node is starting")
+
+// startingPause is how long the later of two that start waits before it asks again.
+const startingPause = 50 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
 // answerMeanwhile tells whoever asks that this process does not serve, until stop is called: two that
-// start at once would else wait for each other.
-func (p *Place) answerMeanwhile() (stop func()) {
+// start at once would else wait for each other. others are those that this one asks.
+func (p *Place) answerMeanwhile(node string, others []string) (stop func()) {
 	var answering sync.WaitGroup
 	answering.Go(func() { // until the deadline that stop sets
 		for {
@@ -65,7 +90,9 @@ func (p *Place) answerMeanwhile() (stop func()) {
 			c.SetDeadline(time.Now().Add(meanwhileTimeout))
 			m, files, err := c.Receive()
 			closeAll(files)
-			if err == nil && m.Do == Take {
+			if err == nil && m.Do == Take && m.Node == node && p.precedes(m.From, others) {
+				c.Send(&Message{Do: Starting})
+			} else if err == nil && m.Do == Take {
 				c.Send(&Message{Do: Released})
 			} else if err == nil {
 				c.Send(&Message{Do: Refused, Error: "this process does not serve yet"})
@@ -78,6 +105,12 @@ func (p *Place) answerMeanwhile() (stop func()) {
 		answering.Wait()
 		p.l.SetDeadline(time.Time{})
 	}
+}
+
+// precedes says whether this process serves before another of its node that starts, too: one that it did not
+// find there has come later; of two that ask each other it is the one with the lesser name.
+func (p *Place) precedes(other string, others []string) bool {
+	return other != "" && (!slices.Contains(others, other) || p.name < other)
 }
 
 // meanwhileTimeout is how long a process that is starting waits for what another has to say.
@@ -101,6 +134,9 @@ func (p *Place) takeFrom(ctx context.Context, name string, take *Message) (*Take
 	case m.Do == Released:
 		c.Close()
 		return nil, nil
+	case m.Do == Starting:
+		c.Close()
+		return nil, fmt.Errorf("ask %s for its sockets: %w", p.path(name), errStarting)
 	case m.Do == Sibling:
 		c.Close()
 		return &Taken{Locks: m.Locks}, nil
