@@ -66,7 +66,7 @@ func TestW75ACancelUnderWayWhenAReplayIsDue(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l, alice := handed(t, mode)
 			came, taken := make(chan struct{}), make(chan struct{})
-			var over atomic.Bool // the server has taken notice
+			var over, reset atomic.Bool // the server has taken notice; it has been asked for the reset
 			notice := func(*fakepg.Conn) { close(came); <-taken; over.Store(true) }
 			l.cancel.Store(&notice)
 			server, running := answersAfter(came, "C=RESET ZI")
@@ -77,7 +77,7 @@ func TestW75ACancelUnderWayWhenAReplayIsDue(t *testing.T) {
 				}
 				return m.Type == pgwire.MsgQuery && m.String() == "reset all" || m.Type == pgwire.MsgParse
 			}, server: func(l *lab, c *fakepg.Conn) bool {
-				if !over.Load() {
+				if !reset.Swap(true) {
 					return server(l, c)
 				}
 				c.Expect("B E C S") // session mode's replay
