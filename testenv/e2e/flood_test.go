@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
 // What the test asserts ten times of. The p99 of established clients under a flood shall be less than twice
@@ -89,7 +91,7 @@ func TestFloodLeavesEstablishedClientsAlone(t *testing.T) {
 		sent := int(float64(stop()) / time.Since(began).Seconds())
 		t.Logf("p99 %v quiet, %v under %d handshakes/s, of which %d can be computed, %v when another process is flooded; %d MiB more than at first",
 			quiet, flooded, sent, capacity, elsewhere, taken>>20)
-		if taken > floodMemory {
+		if taken > floodMemory && !race.Enabled { // whose own memory is several times as much
 			t.Errorf("a flood takes %d MiB", taken>>20)
 		}
 		if flooded <= 10*floodRatio*max(quiet, quietest, elsewhere) {
