@@ -25,8 +25,8 @@ type Detail uint8
 
 const (
 	DetailNone       Detail = iota // nothing: messages are not inspected
-	DetailStatements               // statements without parameter values, Parse and Bind when they fail
-	DetailFull                     // values and types too, and each Parse, Close, and Bind of a portal never executed
+	DetailStatements               // statements without parameter values, Bind of a portal never executed, Parse and Bind when they fail
+	DetailFull                     // values and types too, and each Parse and Close
 )
 
 // Op is what a statement is to the protocol.

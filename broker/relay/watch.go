@@ -122,8 +122,12 @@ type binding struct {
 	bytes    int64
 	started  bool // Start was told of the Bind
 	executed bool
-	record   *Statement // DetailFull: to be told when it was never executed
-	code     string     // the Bind has failed
+	alone    bool // nobody was told of the Bind: it is to be told when the portal is never executed
+	id       uint64
+	queue    time.Duration
+	conn     uint64
+	pid      uint32
+	code     string // the Bind has failed
 	message  string
 }
 
@@ -205,16 +209,27 @@ func (w *watch) setPortal(n *names, name string, b *binding) {
 	w.letGo(n, old)
 }
 
-// letGo gives up a reference of n's to a portal. One that the server had and never executed is told.
+// letGo gives up a reference of n's to a portal. One that the server had and never executed is told, since
+// to plan a statement may be to run functions of its client's.
 func (w *watch) letGo(n *names, b *binding) {
 	if b == nil {
 		return
 	}
-	if n == &w.confirmed && b.record != nil && !b.executed {
-		w.to.Done(b.record)
-		b.record = nil
+	if n == &w.confirmed && b.alone && !b.executed {
+		b.alone = false
+		w.tellBound(b)
 	}
 	w.release(b)
+}
+
+// tellBound tells of a Bind that nothing came of.
+func (w *watch) tellBound(b *binding) {
+	e := entry{Statement: Statement{
+		ID: b.id, Op: OpBind, SQLState: "00000", BytesIn: b.bytes, Queue: b.queue, Conn: b.conn, PID: b.pid,
+	}, bound: b}
+	w.number(&e)
+	w.fill(&e)
+	w.to.Done(&e.Statement)
 }
 
 // release gives up a reference to a portal.

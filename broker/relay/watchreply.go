@@ -194,7 +194,9 @@ func (w *watch) rebind(e *entry, b *binding) {
 		w.release(e.bound)
 	}
 	e.bound = b
-	if b == nil {
+	if b != nil {
+		b.executed = true
+	} else {
 		e.Name, e.Params, e.NParams, e.text = "", nil, 0, prep{}
 	}
 }
@@ -230,13 +232,11 @@ func (w *watch) confirmBind(e *entry) {
 	b := e.bound
 	b.text, _ = w.confirmed.statement([]byte(b.stmt)) // none: SQL's
 	w.setPortal(&w.confirmed, b.name, b)
-	if w.detail == DetailFull && !e.Started && !b.started {
-		w.number(e)
-		record := e.Statement
-		record.Name, record.Portal, record.NParams, record.Params = b.stmt, b.name, b.nparams, b.params
-		record.Text, record.TextLen, record.TextSHA256, record.Types = b.text.tail[:b.text.cut], b.text.whole, b.text.sha, b.text.types()
-		record.SQLState = "00000"
-		b.record = &record
+	if !e.Started && !b.started {
+		if w.detail == DetailFull {
+			w.number(e)
+		}
+		b.alone, b.id, b.queue, b.conn, b.pid = true, e.ID, e.Queue, e.Conn, e.PID
 	}
 }
 
@@ -286,6 +286,9 @@ func (w *watch) skipped(e *entry) {
 
 // unknown tells of an entry of which it is not known whether the server has run it.
 func (w *watch) unknown(e *entry) {
+	if e.Op == OpExecute && e.bound != nil {
+		e.bound.executed = true // or may have been
+	}
 	if !e.Started && (e.Op == OpParse || e.Op == OpBind || e.Op == OpClose) {
 		w.drop(e)
 		return

@@ -113,3 +113,41 @@ func checkTaken(t *testing.T, b *Broker) {
 		t.Errorf("%d statements are in doubt, want %d", doubtful, want)
 	}
 }
+
+// To bind a statement is to plan it, and a function that calls itself immutable runs then: whoever never
+// executes the portal has had something done all the same, and it is recorded.
+func TestBindAloneIsRecorded(t *testing.T) {
+	w := Shared(t)
+	for _, delivery := range []string{"best_effort", "strict"} {
+		t.Run(delivery, func(t *testing.T) {
+			t.Parallel()
+			b := w.Start(t, Options{Rules: people, Audit: `delivery = "` + delivery + `"`})
+			c := b.login(t, w.Client("app"), "app")
+			for _, send := range [][]byte{
+				Query("create temp table seen (n int)"),
+				Query("create function pg_temp.note() returns int language plpgsql as 'begin insert into seen values (1); return 1; end'"),
+				Query("create function pg_temp.sly() returns int immutable language plpgsql as 'begin return pg_temp.note(); end'"),
+				sequence(parseMsg("", "select pg_temp.sly()"), bindMsg("", ""), syncMsg()),
+			} {
+				c.Send(send)
+				c.ReadUntil('Z')
+			}
+			c.Send(Query("select 'ran ' || count(*) from seen"))
+			ran := false
+			for _, m := range c.ReadUntil('Z') {
+				ran = ran || m.Type == 'D' && strings.Contains(string(m.Body), "ran 1")
+			}
+			if !ran {
+				t.Fatal("the function did not run: the test proves nothing")
+			}
+			want := []string{"create temp table", "note()", "sly()", "bind select pg_temp.sly() 00000", "query select 'ran '"}
+			lines := map[string]int{"best_effort": len(want), "strict": 2 * len(want)}[delivery]
+			got := b.statements(lines)
+			for i := range want {
+				if i >= len(got) || !strings.Contains(got[i], want[i]) {
+					t.Errorf("got\n%s\nwant line %d to have %q", strings.Join(got, "\n"), i, want[i])
+				}
+			}
+		})
+	}
+}
