@@ -73,17 +73,18 @@ func besideIdle(n int) work {
 			}
 		}
 		time.Sleep(rest) // what the logins have left behind is collected
-		ratio, err := besideRounds(active[0], active[1], time.Duration(w.settings.seconds)*time.Second/4)
+		ratio, err := besideRounds(active[0], active[1], 16, time.Duration(w.settings.seconds)*time.Second/4)
 		return sample{value: ratio}, err
 	}
 }
 
-// turns is how often the two of besideIdle work, each for a quarter of BENCH_SECONDS. A pair scatters by
+// turns is how often the two of besideRounds work, each for a quarter of BENCH_SECONDS. A pair scatters by
 // a tenth where a host takes processor time, so that the median of 25 is good for 2 %.
 const turns = 25
 
-// besideRounds is the median of beside's throughput divided by alone's, over pairs of turns.
-func besideRounds(alone, beside *crowd, long time.Duration) (float64, error) {
+// besideRounds is the median of beside's throughput divided by alone's, over pairs of turns, with so many
+// queries at a time.
+func besideRounds(alone, beside *crowd, lanes int, long time.Duration) (float64, error) {
 	var ratios []float64
 	for i := range turns {
 		pair := []*crowd{alone, beside}
@@ -92,7 +93,7 @@ func besideRounds(alone, beside *crowd, long time.Duration) (float64, error) {
 		}
 		queries := make(map[*crowd]float64)
 		for _, c := range pair {
-			a, err := c.work(16, long)
+			a, err := c.work(lanes, long)
 			if err != nil {
 				return 0, err
 			}

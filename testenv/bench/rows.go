@@ -41,6 +41,7 @@ var rows = []row{
 	{name: "result20mb", title: "20 MB results, 2 clients", unit: "tps", value: 1.60, cpu: 0.42, work: pgbench("-f", "result20mb.sql", "-c", "2", "-j", "2")},
 	{name: "simple1", title: "simple, 1 client: latency", unit: "ms", value: 1.10, lower: true, work: latency("-S", "-M", "simple", "-c", "1")},
 	{name: "audited16", title: "simple, 16 clients, audit of statements", unit: "tps", value: 1.05, cpu: 0.90, broker: "audited", work: pgbench("-S", "-M", "simple", "-c", "16", "-j", "2")},
+	{name: "strict64", title: "64 clients whose statements wait for their records", unit: "of best effort", alone: true, own: 0.50, rounds: 1, broker: "strict", work: ofBestEffort(64)},
 	{name: "always64", title: `simple, 64 clients, reset = "always"`, unit: "tps", broker: "always", work: pgbench("-S", "-M", "simple", "-c", "64", "-j", "2")},
 	{name: "token64", title: "simple, 64 clients, stamped tokens", unit: "tps", broker: "token", work: pgbench("-S", "-M", "simple", "-c", "64", "-j", "2")},
 	{name: "storm5000", title: "5 000 logins, one query each", unit: "s", value: 0.33, lower: true, work: storm(5000)},

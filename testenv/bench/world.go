@@ -185,18 +185,21 @@ map "bench" {
 audit {
   directory = "%[7]s"
   level     = "%[8]s"
+  delivery  = "%[10]s"
 }
 admin { address = "" }
 log { level = "warn" }
 `
 
-// writeBrokerConfig writes the configuration of one kind: plain, audited, always, token or roles.
+// writeBrokerConfig writes the configuration of one kind: plain, audited, strict, always, token or roles.
 func (w *world) writeBrokerConfig(kind string, port int) (string, error) {
-	pool, database, rule, level := "", "", "", "session"
+	pool, database, rule, level, delivery := "", "", "", "session", "best_effort"
 	size, connections := poolSize, 3*poolSize
 	switch kind {
 	case "audited":
 		level = "statement"
+	case "strict":
+		level, delivery = "statement", "strict"
 	case "always":
 		pool = `reset = "always"`
 	case "roles":
@@ -213,7 +216,7 @@ func (w *world) writeBrokerConfig(kind string, port int) (string, error) {
 		return "", err
 	}
 	path := w.file("pgsignet.hcl")
-	text := fmt.Sprintf(brokerConfig, port, w.pg.Addr(), size, pool, database, rule, audit, level, connections)
+	text := fmt.Sprintf(brokerConfig, port, w.pg.Addr(), size, pool, database, rule, audit, level, connections, delivery)
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
