@@ -71,3 +71,17 @@ func TestBursts(t *testing.T) {
 		})
 	}
 }
+
+// What a burst in several ranges is joined in does not stay with the client.
+func TestWriterKeepsNoBurst(t *testing.T) {
+	client := &counted{}
+	w := &writer{conn: client}
+	part := bytes.Repeat([]byte("x"), burstBuffer/2)
+	w.forward([][]byte{part, part}, 0, nil)
+	if len(client.Heard) != burstBuffer || client.writes != 1 {
+		t.Errorf("%d bytes in %d writes, want %d in one", len(client.Heard), client.writes, burstBuffer)
+	}
+	if cap(w.scratch) > idleBuffer {
+		t.Errorf("%d bytes are kept", cap(w.scratch))
+	}
+}

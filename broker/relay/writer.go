@@ -98,6 +98,9 @@ func (w *writer) finishPartial(list [][]byte) {
 func (w *writer) write(list [][]byte) error {
 	n, err := w.conn.Write(w.join(list))
 	w.sent.Add(int64(n))
+	if cap(w.scratch) > idleBuffer {
+		w.scratch = nil // of a burst: a client that idles does not keep it
+	}
 	return err
 }
 
