@@ -15,20 +15,22 @@ import (
 )
 
 // cancelRequest serves a connection that carries a cancel request. The requester learns nothing: it
-// reads the end of the connection, whatever came of it (W72).
-func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) {
+// reads the end of the connection, whatever came of it (W72). It reports whether there is such a session.
+func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) (matched bool) {
 	defer c.Conn.Close()
 	if !s.failedCancels.allowed(c.Addr.Addr(), time.Now()) {
-		return
+		return false
 	}
 	ctx, stop := context.WithTimeout(ctx, cmp.Or(time.Duration(s.cancelWait.Load()), cancelTimeout))
 	defer stop()
 	r := newCancelRequest(c)
-	if !s.cancelHere(ctx, r) && !s.cancelElsewhere(ctx, r) {
-		s.failedCancels.failed(c.Addr.Addr(), time.Now())
-		s.metrics.Cancelled("unmatched")
-		s.log.Debug("cancel request matches no session", zap.String("remote_addr", c.Addr.String()))
+	if s.cancelHere(ctx, r) || s.cancelElsewhere(ctx, r) {
+		return true
 	}
+	s.failedCancels.failed(c.Addr.Addr(), time.Now())
+	s.metrics.Cancelled("unmatched")
+	s.log.Debug("cancel request matches no session", zap.String("remote_addr", c.Addr.String()))
+	return false
 }
 
 // cancelRequest is a cancel request, whichever process of this broker it came to.

@@ -106,6 +106,13 @@ func (d *door) enter() bool {
 	return true
 }
 
+// proven tells those who share out handshakes that a client from there has come to something.
+func (d *door) proven(from netip.Addr) {
+	if slots := d.admit.Handshakes; slots != nil {
+		slots.Proven(from)
+	}
+}
+
 // enter makes a half-open session a client of its listener; leaveDoor undoes either.
 func (s *session) enter() error {
 	if !s.door.enter() {

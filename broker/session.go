@@ -102,7 +102,9 @@ func (s *session) arrive(raw net.Conn) *relay.Session {
 		s.turnAway(err)
 		return nil
 	case cancel != nil:
-		s.server.cancelRequest(s.ctx, cancel)
+		if s.server.cancelRequest(s.ctx, cancel) {
+			s.door.proven(cancel.Addr.Addr())
+		}
 		return nil
 	}
 	s.client = client
@@ -184,6 +186,7 @@ func (s *session) login() (stage string, opened *relay.Session, err error) {
 	if stage, err := s.decide(); err != nil {
 		return stage, nil, err
 	}
+	s.door.proven(s.client.Addr.Addr())
 	if err := s.enter(); err != nil {
 		return stageStartup, nil, err
 	}

@@ -46,12 +46,16 @@ type admission struct {
 // error is an *AdmitError. It blocks at most cfg.HandshakeTimeout and ends when ctx does; it starts
 // no goroutine that outlives it. raw belongs to the result from then on.
 func Admit(ctx context.Context, raw net.Conn, cfg *Config) (*Client, *Cancel, error) {
-	setOptions(raw, cfg.WriteTimeout)
+	conn := raw
 	if tcp, ok := raw.(*net.TCPConn); ok {
-		raw = sock.New(tcp)
+		conn = sock.New(tcp)
 	}
-	a := &admission{cause: ctx, cfg: cfg, conn: newConn(raw, cfg.WriteTimeout), addr: peerAddr(raw)}
-	return a.run(a.admit)
+	a := &admission{cause: ctx, cfg: cfg, conn: newConn(conn, cfg.WriteTimeout), addr: peerAddr(raw)}
+	client, cancel, err := a.run(a.admit)
+	if err == nil { // until then there is the deadline
+		setOptions(raw, cfg.WriteTimeout)
+	}
+	return client, cancel, err
 }
 
 // AdmitLocal is Admit for a connection that needs no TLS because only trusted users reach it: a
@@ -243,7 +247,7 @@ func (a *admission) handshake() error {
 	deepen(len(a.cfg.Listener))
 	began := time.Now()
 	o := a.conn.wire.opening
-	o.slots, o.sent = a.cfg.Handshakes, false
+	o.slots, o.from, o.sent = a.cfg.Handshakes, a.addr.Addr(), false
 	a.conn.wire.records = records{} // what came before was not TLS
 	server := tls.Server(a.conn.wire, a.cfg.TLS())
 	err := o.handshake(server)
@@ -276,13 +280,7 @@ func (o *opening) handshake(server *tls.Conn) error {
 		o.release()
 		o.slots = nil
 	}()
-	if err := server.Handshake(); err != nil { // ends by the deadline of the socket
-		return err
-	}
-	if o.slots != nil {
-		o.slots.Completed()
-	}
-	return nil
+	return server.Handshake() // ends by the deadline of the socket
 }
 
 // startup reads the start-up packet, inside TLS or on a trusted socket.

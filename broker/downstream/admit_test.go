@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,9 +208,11 @@ func TestPlaintextCancelRefused(t *testing.T) {
 // slots are given to whoever asks first.
 type slots struct{ *semaphore.Weighted }
 
-func (s slots) Acquire(ctx context.Context, _ bool) error { return s.Weighted.Acquire(ctx, 1) }
-func (s slots) Release(bool, time.Duration)               { s.Weighted.Release(1) }
-func (s slots) Completed()                                {}
+func (s slots) Acquire(ctx context.Context, _ netip.Addr, _ bool) (bool, error) {
+	return false, s.Weighted.Acquire(ctx, 1)
+}
+func (s slots) Release(bool, time.Duration) { s.Weighted.Release(1) }
+func (s slots) Proven(netip.Addr)           {}
 
 // T86: the cap on handshakes counts those that compute. Clients that stall hold no slot.
 func TestHandshakesCap(t *testing.T) {
@@ -232,6 +236,57 @@ func TestHandshakesCap(t *testing.T) {
 	}
 	if !slots.TryAcquire(1) {
 		t.Error("a slot is still held")
+	}
+}
+
+// crowded is a crowd whose handshakes wait for the word.
+type crowded struct {
+	slots
+	waits, word chan struct{}
+	began       atomic.Bool
+}
+
+func (c *crowded) Acquire(context.Context, netip.Addr, bool) (bool, error) {
+	c.waits <- struct{}{}
+	<-c.word
+	return true, nil
+}
+
+func (c *crowded) Release(first bool, _ time.Duration) {
+	if first {
+		c.began.Store(true)
+	}
+}
+
+// In a crowd a client that has left while it waited is not answered, and others are.
+func TestHandshakesOfThoseWhoLeft(t *testing.T) {
+	c := &crowded{waits: make(chan struct{}), word: make(chan struct{})}
+	d := open(t, func(cfg *downstream.Config) { cfg.Handshakes = c }, nil)
+	p := d.dial().send(clientHello(t, d.clientTLS()))
+	<-c.waits
+	_ = p.Close()
+	c.word <- struct{}{}
+	if o := d.next(); o.err == nil || c.began.Load() {
+		t.Errorf("got %+v; its handshake was begun: %v", o, c.began.Load())
+	}
+	stop := make(chan struct{})
+	var gate sync.WaitGroup
+	gate.Go(func() {
+		for {
+			select {
+			case <-c.waits:
+				c.word <- struct{}{}
+			case <-stop:
+				return
+			}
+		}
+	})
+	d.direct().send(login)
+	d.admitted()
+	close(stop)
+	gate.Wait()
+	if !c.began.Load() {
+		t.Error("a handshake that was admitted had not begun")
 	}
 }
 

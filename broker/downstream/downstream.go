@@ -41,14 +41,17 @@ type Config struct {
 	Handshakes Slots
 }
 
-// Slots shares out the processor among handshakes: first those whose client has not been answered yet.
+// Slots shares out the processor among handshakes.
 type Slots interface {
-	// Acquire waits for a slot, or for ctx's end and returns its error.
-	Acquire(ctx context.Context, first bool) error
+	// Acquire waits for a slot, or for ctx's end and returns its error. first says that the client, who
+	// comes from that address, has not been answered yet. crowded says that there are so many handshakes
+	// that they shall give way to everything else.
+	Acquire(ctx context.Context, from netip.Addr, first bool) (crowded bool, err error)
 	// Release gives a slot back, which has computed for so long.
 	Release(first bool, computed time.Duration)
-	// Completed says that a client has finished its handshake.
-	Completed()
+	// Proven says that a client from that address has come to something: it has logged in, or cancelled
+	// a statement of its own.
+	Proven(from netip.Addr)
 }
 
 // Client is an admitted connection: TLS is up, the start-up packet is read, nobody is

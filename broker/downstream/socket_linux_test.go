@@ -11,7 +11,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/downstream"
 )
 
-// W86: the options of a client's socket, as the kernel has them.
+// W86: the options of an admitted client's socket, as the kernel has them.
 func TestSocketOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -24,10 +24,13 @@ func TestSocketOptions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ours, theirs := pair(t)
 			defer ours.Close()
-			_ = theirs.Close()
-			_, _, err := downstream.Admit(context.Background(), ours, &downstream.Config{WriteTimeout: tt.writeTimeout})
-			if err == nil {
-				t.Fatal("admitted nobody")
+			defer theirs.Close()
+			if _, err := theirs.Write(cancelRequest); err != nil {
+				t.Fatal(err)
+			}
+			cfg := &downstream.Config{WriteTimeout: tt.writeTimeout, PlaintextCancel: true}
+			if _, _, err := downstream.Admit(context.Background(), ours, cfg); err != nil {
+				t.Fatal(err)
 			}
 			for _, option := range []struct {
 				name         string

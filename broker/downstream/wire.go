@@ -2,7 +2,9 @@ package downstream
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -47,7 +49,9 @@ type wire struct {
 type opening struct {
 	ctx     context.Context // ends with the handshake deadline; lives as long as Admit
 	slots   Slots
+	from    netip.Addr
 	holding time.Time // since when it has a slot; zero: it has none
+	gentle  bool      // its thread gives way to others
 	// sent says that TLS has sent something, answered that it had when the slot was given.
 	sent, answered bool
 
@@ -105,14 +109,26 @@ func (o *opening) read(raw net.Conn, p []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	if err := o.slots.Acquire(o.ctx, !o.sent); err != nil {
+	crowded, err := o.slots.Acquire(o.ctx, o.from, !o.sent)
+	if err != nil {
 		return 0, err
 	}
 	o.answered, o.holding = o.sent, time.Now()
+	if !crowded {
+		return n, nil
+	}
+	if hungUp(raw) { // while it waited: nobody would read the answer
+		return 0, io.ErrUnexpectedEOF
+	}
+	o.gentle = giveWay()
 	return n, nil
 }
 
 func (o *opening) release() {
+	if o.gentle {
+		goOn()
+		o.gentle = false
+	}
 	if !o.holding.IsZero() {
 		o.slots.Release(o.sent && !o.answered, time.Since(o.holding))
 		o.holding = time.Time{}

@@ -3,6 +3,7 @@ package main
 import (
 	"container/list"
 	"context"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -15,19 +16,27 @@ func handshakeShare() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 // handshakes shares out processors among the handshakes that compute. Clients that have answered the
 // server's messages go first, mostly: to finish what is begun lets them in, and a flood that only begins
-// does not hold them up. When many more are begun than finished, each that is begun is followed by a rest.
-// Safe for concurrent use; each listener with a cap of its own has one.
+// does not hold them up. Among those who begin, clients from where others have logged in go first. When many
+// more are begun than come to a login, each that is begun is followed by a rest. Safe for concurrent use;
+// each listener with a cap of its own has one.
 type handshakes struct {
 	crowd *crowd
 	rests time.Duration // how many times as long as it has computed a slot rests
 
-	mu     sync.Mutex // guards what follows
-	free   int        // slots that nobody holds
-	tired  int        // slots that rest: only clients that have answered get them
-	begin  list.List  // of *turn: clients to be answered for the first time, the longest waiter first
-	finish list.List  // of *turn: clients that have answered
-	row    int        // how many of finish have gone before begin
-	debt   debt
+	mu       sync.Mutex // guards what follows
+	free     int        // slots that nobody holds
+	tired    int        // slots that rest: only clients that have answered get them
+	finish   line       // clients that have answered
+	known    line       // clients to be answered for the first time, from where others have logged in
+	strange  line       // and the others
+	debt     debt
+	familiar addresses
+}
+
+// line is a queue of *turn, the longest waiter first.
+type line struct {
+	list.List
+	row int // how many have gone before those of the next line, who wait
 }
 
 // later has a function called after a while, unless the process stops before that.
@@ -38,9 +47,9 @@ type turn struct {
 	come chan struct{} // closed when the slot is there
 }
 
-// finishInRow is how many clients that have answered go before one that has not been answered. There
-// are ways to answer that cost the client nothing.
-const finishInRow = 3
+// inRow is how many of one line go before one of the next. There are ways to answer that cost the client
+// nothing, and an attacker may come from where others have logged in.
+const inRow = 3
 
 // fewWait is how many handshakes may wait before they are a crowd: so many are through in some 10 ms, and
 // what their clients cost besides is as little.
@@ -53,32 +62,44 @@ func newHandshakes(crowd *crowd, n int) *handshakes {
 // fewer has n slots of its own.
 func (h *handshakes) fewer(n int) *handshakes { return newHandshakes(h.crowd, n) }
 
-// restTimes: in a flood one processor of two gives a quarter of itself to handshakes, of more half.
+// restTimes: in a flood one processor of two gives an eighth of itself to first answers, of more half.
 func restTimes(processors int) time.Duration {
 	if processors <= 2 {
-		return 3
+		return 7
 	}
 	return 1
 }
 
-// Acquire waits for a slot, or for ctx's end and returns its error.
-func (h *handshakes) Acquire(ctx context.Context, first bool) error {
+// Acquire waits for a slot, or for ctx's end and returns its error. crowded says that many wait, or did
+// just now.
+func (h *handshakes) Acquire(ctx context.Context, from netip.Addr, first bool) (crowded bool, err error) {
 	h.mu.Lock()
-	queue := &h.finish
-	if first {
-		queue = &h.begin
-	}
+	line := h.lineOf(from, first)
 	t := &turn{come: make(chan struct{})}
-	place := queue.PushBack(t)
+	place := line.PushBack(t)
 	h.serve()
-	waits, crowded := !t.here(), h.begin.Len()+h.finish.Len() > fewWait
+	waits, many := !t.here(), h.finish.Len()+h.known.Len()+h.strange.Len() > fewWait
 	h.mu.Unlock()
-	if !waits {
-		return nil
+	if waits {
+		if many {
+			h.crowd.seen(time.Now())
+		}
+		err = h.wait(ctx, t, line, place)
 	}
-	if crowded {
-		h.crowd.seen(time.Now())
+	return h.crowd.here.Load(), err
+}
+
+func (h *handshakes) lineOf(from netip.Addr, first bool) *line {
+	switch {
+	case !first:
+		return &h.finish
+	case h.familiar.has(from):
+		return &h.known
 	}
+	return &h.strange
+}
+
+func (h *handshakes) wait(ctx context.Context, t *turn, line *line, place *list.Element) error {
 	select {
 	case <-t.come:
 		return nil
@@ -89,7 +110,7 @@ func (h *handshakes) Acquire(ctx context.Context, first bool) error {
 	if t.here() {
 		return nil
 	}
-	queue.Remove(place)
+	line.Remove(place)
 	return ctx.Err()
 }
 
@@ -124,32 +145,52 @@ func (h *handshakes) rested() {
 	h.serve()
 }
 
-// Completed notes that a client has finished its handshake.
-func (h *handshakes) Completed() {
+// Proven notes that a client has come to something: it pays what it owes, and others from there go first.
+func (h *handshakes) Proven(from netip.Addr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.debt.paid()
+	h.familiar.add(from, time.Now())
 }
 
 // serve gives free slots to those who wait. The caller holds mu.
 func (h *handshakes) serve() {
 	for h.free > 0 {
-		mayBegin := h.begin.Len() > 0 && h.free > h.tired
-		queue := &h.finish
-		switch {
-		case h.finish.Len() > 0 && (h.row < finishInRow || !mayBegin):
-			h.row++
-		case mayBegin:
-			queue, h.row = &h.begin, 0
-		default:
+		line := h.next()
+		if line == nil {
 			return
 		}
 		h.free--
-		close(queue.Remove(queue.Front()).(*turn).come)
+		close(line.Remove(line.Front()).(*turn).come)
 	}
 }
 
-// debt is how many more handshakes have been begun than finished. It ages, since some clients only look.
+// next is whose turn it is, or nil.
+func (h *handshakes) next() *line {
+	begin := &h.strange
+	if before(&h.known, h.strange.Len() > 0) {
+		begin = &h.known
+	}
+	mayBegin := begin.Len() > 0 && h.free > h.tired
+	switch {
+	case before(&h.finish, mayBegin):
+		h.finish.row++
+		return &h.finish
+	case !mayBegin:
+		return nil
+	}
+	h.finish.row, h.known.row = 0, h.known.row+1
+	if begin == &h.strange {
+		h.known.row = 0
+	}
+	return begin
+}
+
+// before says whether somebody of l goes before others, if there are any.
+func before(l *line, others bool) bool { return l.Len() > 0 && (l.row < inRow || !others) }
+
+// debt is how many more handshakes have been begun than have come to a login. It ages, since some clients
+// only look.
 type debt struct {
 	n    float64
 	last time.Time
