@@ -160,6 +160,14 @@ func TestA119SeriesAreBounded(t *testing.T) {
 		}
 		return n
 	}
+	gone, err := b.TryConnect(w.issue(t, w.Clients, pki.Shape{CN: "gone"}), "gone", "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.PgConn().Conn().Close() // so that both ways to leave have their series: a goodbye may come too late to be read
+	Poll(t, "the end of a client that said no goodbye", func() bool {
+		return b.metrics(t)[`pgsignet_session_ends_total{reason="client_closed"}`] != ""
+	})
 	first := count(0, 5)
 	if more := count(5, 30); more != first {
 		t.Errorf("%d series with 5 clients, %d with 30", first, more)
