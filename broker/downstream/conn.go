@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/sock"
 )
 
 // recordSize is how many bytes of messages a TLS record holds at most: libpq's asynchronous
@@ -77,7 +79,7 @@ func (c *Conn) Idle() error {
 		case n > 0:
 			c.ahead = true
 			return nil
-		case !errors.Is(err, errNothing):
+		case !errors.Is(err, sock.ErrNothing):
 			return err
 		}
 		c.full, c.wire.drained = false, c.wire.records.complete()
@@ -85,7 +87,7 @@ func (c *Conn) Idle() error {
 	return c.wire.wait()
 }
 
-// inHand is Read of what TLS has read from the socket before; with nothing it fails with errNothing.
+// inHand is Read of what TLS has read from the socket before; with nothing it fails with sock.ErrNothing.
 func (c *Conn) inHand(p []byte) (int, error) {
 	c.wire.asking = true
 	n, err := c.tls.Read(p)
@@ -97,7 +99,7 @@ func (c *Conn) inHand(p []byte) (int, error) {
 func (c *Conn) readAhead(p []byte) (int, error) {
 	p[0], c.ahead = c.byte[0], false
 	n, err := c.inHand(p[1:])
-	if c.full = 1+n == len(p); errors.Is(err, errNothing) { // also when half an alert stands behind the bytes
+	if c.full = 1+n == len(p); errors.Is(err, sock.ErrNothing) { // also when half an alert stands behind the bytes
 		err = nil
 	}
 	return 1 + n, err

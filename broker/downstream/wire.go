@@ -61,7 +61,7 @@ type opening struct {
 
 func (w *wire) Read(p []byte) (int, error) {
 	if w.asking {
-		return 0, errNothing
+		return 0, sock.ErrNothing
 	}
 	n, err := w.read(p)
 	w.drained = w.records.follow(p[:n]) <= 1 && w.records.complete()
@@ -74,16 +74,6 @@ func (w *wire) read(p []byte) (int, error) {
 	}
 	return w.raw.Read(p)
 }
-
-// errNothing is Read's answer to TLS that has nothing in hand. It is temporary, like the error of a
-// deadline, which crypto/tls does not keep.
-var errNothing net.Error = nothing{}
-
-type nothing struct{}
-
-func (nothing) Error() string   { return "nothing in hand" }
-func (nothing) Timeout() bool   { return true }
-func (nothing) Temporary() bool { return true }
 
 // wait waits until something has arrived, where the socket can say so.
 func (w *wire) wait() error {

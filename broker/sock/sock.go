@@ -30,6 +30,16 @@ type Conn struct {
 	arrival arrival
 }
 
+// ErrNothing is what a layer above says when nothing has arrived and it may not wait. It is temporary, like the error of a
+// deadline, which crypto/tls does not keep.
+var ErrNothing net.Error = nothing{}
+
+type nothing struct{}
+
+func (nothing) Error() string   { return "nothing has arrived" }
+func (nothing) Timeout() bool   { return true }
+func (nothing) Temporary() bool { return true }
+
 // transfer is a Read or Write under way.
 type transfer struct {
 	p    []byte

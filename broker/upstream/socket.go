@@ -64,7 +64,7 @@ func (s *socket) read(b []byte) (int, error) {
 	}
 	n, err := s.Conn.ReadNow(b)
 	if n == 0 && err == nil {
-		return 0, errNothing
+		return 0, sock.ErrNothing
 	}
 	return n, err
 }

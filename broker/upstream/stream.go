@@ -3,7 +3,8 @@ package upstream
 import (
 	"crypto/tls"
 	"errors"
-	"net"
+
+	"github.com/pgsignet/pgsignet/broker/sock"
 )
 
 // Stream is the TLS connection of a login, which can be read without waiting, too. A record of PostgreSQL's
@@ -35,20 +36,10 @@ func (s *Stream) More(p []byte) (n int) {
 	for n < len(p) && s.late == nil {
 		m, err := s.Conn.Read(p[n:])
 		n += m
-		if errors.Is(err, errNothing) {
+		if errors.Is(err, sock.ErrNothing) {
 			break
 		}
 		s.late = err
 	}
 	return n
 }
-
-// errNothing is the socket's answer to More when nothing has arrived. It is temporary, like the error of a
-// deadline: crypto/tls does not keep it.
-var errNothing net.Error = nothing{}
-
-type nothing struct{}
-
-func (nothing) Error() string   { return "nothing has arrived" }
-func (nothing) Timeout() bool   { return true }
-func (nothing) Temporary() bool { return true }
