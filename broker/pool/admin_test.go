@@ -149,8 +149,8 @@ func TestReconnectWaitClose(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- p.WaitClose(context.Background(), Scope{}) }()
 		l := dial.get(t)
-		if l.Server() != w.opened[len(w.opened)-1] || len(w.opened) != 4 {
-			t.Errorf("%d connections made; the dial from before RECONNECT was lent", len(w.opened))
+		if l.Server() != w.made()[3] || len(w.made()) != 4 {
+			t.Errorf("%d connections made; the dial from before RECONNECT was lent", len(w.made()))
 		}
 		if next := acquire(t, p, request("a", 3)); next.Server() == free.Server() {
 			t.Error("an old connection was lent")

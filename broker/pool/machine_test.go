@@ -114,7 +114,7 @@ func (m *machine) cancel(rt *rapid.T) {
 func (m *machine) end(rt *rapid.T) { m.one(rt).ended.Store(true) }
 
 func (m *machine) sicken(rt *rapid.T) {
-	for _, s := range m.w.opened {
+	for _, s := range m.w.made() {
 		if !s.closed.Load() && rapid.IntRange(0, 3).Draw(rt, "luck") == 0 {
 			s.sick.Store(true)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,6 +115,13 @@ func (w *world) dialed() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.dials
+}
+
+// made is every server that was dialled so far.
+func (w *world) made() []*server {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.opened)
 }
 
 // inBubble runs f with pools that Run keeps, under synctest's clock.
@@ -397,7 +405,7 @@ func TestExpiry(t *testing.T) {
 		time.Sleep(time.Minute)
 		held.Release()
 		synctest.Wait()
-		for i, s := range w.opened[:3] {
+		for i, s := range w.made()[:3] {
 			if !s.closed.Load() {
 				t.Errorf("server %d outlived max_lifetime", i)
 			}
