@@ -61,8 +61,9 @@ type session struct {
 	ctx  context.Context
 	stop context.CancelCauseFunc
 
-	mu    sync.Mutex // guards ended and relay
-	ended *relay.End
+	ended atomic.Pointer[relay.End] // set once, with mu held; the pools ask at every lease
+
+	mu    sync.Mutex // guards relay
 	relay *relay.Session
 
 	console *admin.Console // instead of relay; guarded by mu
@@ -392,8 +393,8 @@ func (s *session) attach(first *beginning) *relay.Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.relay = r
-	if s.ended != nil {
-		r.End(*s.ended)
+	if e := s.ended.Load(); e != nil {
+		r.End(*e)
 	}
 	return r
 }
@@ -403,12 +404,11 @@ func (s *session) attach(first *beginning) *relay.Session {
 func (s *session) end(e relay.End) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended == nil {
-		s.ended, first = &e, true
-	}
-	s.stop(endError(s.ended))
+	first = s.ended.CompareAndSwap(nil, &e)
+	cause := s.ended.Load()
+	s.stop(endError(cause))
 	if s.relay != nil {
-		s.relay.End(*s.ended)
+		s.relay.End(*cause)
 	}
 	return first
 }
@@ -439,11 +439,7 @@ func (s *session) isOpen() bool {
 	return s.relay != nil || s.console != nil
 }
 
-func (s *session) endedBy() *relay.End {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ended
-}
+func (s *session) endedBy() *relay.End { return s.ended.Load() }
 
 // isEnded is asked by the pool at every hand-off (T90).
 func (s *session) isEnded() bool { return s.endedBy() != nil }

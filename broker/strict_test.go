@@ -18,6 +18,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/testenv/dropfs"
+	"github.com/pgsignet/pgsignet/testenv/fakepg"
 	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
@@ -243,5 +244,47 @@ func TestW97RecordWaitIsBounded(t *testing.T) {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("the record has %s %d times, want it once:\n%s", want, strings.Count(text, want), text)
 		}
+	}
+}
+
+// A statement whose session is ended while it waits for a server connection is recorded with the SQLSTATE that its
+// client reads.
+func TestEndedInTheQueueIsRecorded(t *testing.T) {
+	rule := everybody
+	rule.PoolMode = "transaction"
+	for _, delivery := range []audit.Delivery{audit.BestEffort, audit.Strict} {
+		t.Run(string(delivery), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "audit")
+			l := newAuditedLab(t, 1, nil, audit.Config{Directory: dir, Delivery: delivery}, audit.LevelStatement, rule)
+			l.up.Pool.LoginCheck = 1 << 50
+			free := make(chan struct{})
+			l.faults.Store(&fault{server: func(_ *lab, c *fakepg.Conn) bool { <-free; c.Reply("C ZI"); return true }})
+			alice, bob := l.login(l.Client("alice")), l.login(l.Client("bob"))
+			ask(t, bob, "select fault")
+			waitFor(t, "bob to be served", func() bool { return l.active() == 1 })
+			ask(t, alice, "select 'queued'")
+			waitFor(t, "alice to wait", func() bool { return l.server.pools.Stats()[0].Waiting == 1 })
+			for _, s := range l.server.live.all() {
+				if r := s.relaying(); r != nil && r.Queued() {
+					s.end(killed())
+				}
+			}
+			if typ, body := read(alice, "ZE"); typ != 'E' || !strings.Contains(string(body), "57P01") {
+				t.Errorf("the client reads %c %q, want 57P01", typ, body)
+			}
+			waitFor(t, "alice to be gone", func() bool { return len(l.server.live.all()) == 1 })
+			close(free)
+			hears(t, bob, "C ZI")
+			waitFor(t, "the record of what waited", func() bool {
+				text, ended := false, false // in strict delivery of two lines
+				for line := range strings.Lines(recordedText(t, dir)) {
+					if strings.Contains(line, `"event":"statement"`) {
+						text = text || strings.Contains(line, "queued")
+						ended = ended || strings.Contains(line, `"sqlstate":"57P01"`)
+					}
+				}
+				return text && ended
+			})
+		})
 	}
 }

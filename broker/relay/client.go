@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -191,90 +190,6 @@ func (s *Session) mayLeave(server *Server) bool {
 	return s.cfg.Mode == TransactionMode && s.in.remain == 0 && (server.forwarding || server.ledger.willAnswer())
 }
 
-// plan records the messages in b with the server's ledger, before their bytes are sent, and puts
-// what is to be sent into the outbox. Called with the server's mu.
-func (s *Session) plan(server *Server, b []byte) (rest []byte, want int, err error) {
-	for len(b) > 0 {
-		if s.in.remain > 0 {
-			n := min(s.in.remain, len(b))
-			s.in.remain -= n
-			if !s.in.drop {
-				s.box.add(b[:n])
-			}
-			b = b[n:]
-			continue
-		}
-		if len(b) < headerSize {
-			return b, headerSize, nil
-		}
-		typ, length, err := pgwire.ClientHeader(b)
-		if err != nil {
-			return nil, 0, err
-		}
-		if typ == pgwire.MsgTerminate {
-			s.in.have = 0 // nothing behind it counts
-			return nil, 0, errGoodbye
-		}
-		total := length + 1
-		if need := s.need(typ, b, total); len(b) < need {
-			return b, need, nil
-		}
-		n := min(total, len(b))
-		s.dropRest = false
-		before := server.ledger.mine
-		if err := s.message(server, typ, b[:n], total); err != nil {
-			return b, 0, err
-		}
-		s.watch.sent(server, typ, before)
-		s.in.remain, s.in.drop = total-n, s.dropRest
-		b = b[n:]
-	}
-	return nil, 0, nil
-}
-
-// need is how many bytes of a message must be there before it is accounted for.
-func (s *Session) need(typ byte, b []byte, total int) int {
-	return max(s.mustHave(typ, b, total), s.watch.need(typ, b, total))
-}
-
-// mustHave is how many bytes of a message its relaying looks at.
-func (s *Session) mustHave(typ byte, b []byte, total int) int {
-	if s.cfg.Mode == SessionMode {
-		switch {
-		case typ == pgwire.MsgDescribe:
-			return min(total, headerSize+1)
-		case s.cfg.Profile.guarded() && (typ == pgwire.MsgQuery || typ == pgwire.MsgParse):
-			return min(total, inspectLimit)
-		}
-		return headerSize
-	}
-	switch typ {
-	case pgwire.MsgDescribe, pgwire.MsgClose, pgwire.MsgExecute:
-		return total
-	case pgwire.MsgFunctionCall:
-		return min(total, headerSize+4)
-	case pgwire.MsgQuery, pgwire.MsgParse:
-		return min(total, inspectLimit)
-	case pgwire.MsgBind:
-		return namesEnd(b, total)
-	}
-	return headerSize
-}
-
-// namesEnd is how many bytes of a Bind hold its two names: those that are there already when the
-// names are complete, else as many as the message has, within inspectLimit.
-func namesEnd(b []byte, total int) int {
-	seen := 0
-	for i := headerSize; i < min(len(b), total); i++ {
-		if b[i] == 0 {
-			if seen++; seen == 2 {
-				return i + 1
-			}
-		}
-	}
-	return min(total, inspectLimit)
-}
-
 // message accounts for one message and puts what the server shall read of it into the outbox.
 func (s *Session) message(server *Server, typ byte, msg []byte, total int) error {
 	if err := s.mayFollow(server, typ); err != nil {
@@ -384,33 +299,6 @@ func (s *Session) fence(server *Server) {
 	s.box.put(pgwire.AppendEmpty(out, pgwire.MsgSync))
 }
 
-// dropLate drops what a client that holds no connection may still send of a COPY that has failed:
-// nobody waits for it (W58).
-func (s *Session) dropLate(b []byte) []byte {
-	for len(b) > 0 {
-		if s.in.remain > 0 {
-			n := min(s.in.remain, len(b))
-			s.in.remain -= n
-			b = b[n:]
-			continue
-		}
-		if len(b) < headerSize {
-			return b
-		}
-		typ, length, err := pgwire.ClientHeader(b)
-		if err != nil {
-			return b
-		}
-		switch typ {
-		case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail, pgwire.MsgFlush:
-			s.in.remain, s.in.drop = length+1, true
-		default:
-			return b
-		}
-	}
-	return b
-}
-
 // lease waits for a server connection and takes it. waited is false when that took no time worth speaking of:
 // of the first, the owner may ask for proof.
 func (s *Session) lease() (waited bool, err error) {
@@ -423,8 +311,11 @@ func (s *Session) lease() (waited bool, err error) {
 		lease, err := s.cfg.Acquire(&s.turn)
 		slow, cause := s.turn.over()
 		waited = waited || slow
-		if err != nil {
-			return waited, cmp.Or(cause, err)
+		switch {
+		case err != nil && errors.Is(cause, errCancelled):
+			return waited, cause
+		case err != nil:
+			return waited, err // the owner knows why the session was ended
 		}
 		server := lease.Server()
 		news, ok := server.link(s, lease)
@@ -440,58 +331,6 @@ func (s *Session) lease() (waited bool, err error) {
 		}
 		return waited, err
 	}
-}
-
-// reject answers the request that begins with a message of type typ, for which no server connection
-// could be had, with an error, and has the rest of it dropped (W23).
-func (s *Session) reject(typ byte, cause error) error {
-	if s.end.Load() != nil {
-		return cause
-	}
-	e, ok := errors.AsType[shown](cause)
-	if !ok {
-		return cause
-	}
-	s.errors.Add(1)
-	s.rejecting = true
-	s.rejectOne = typ == pgwire.MsgQuery || typ == pgwire.MsgFunctionCall
-	return s.out.send(pgwire.AppendError(nil, &pgwire.Error{
-		Severity: pgwire.Err, Code: e.SQLState(), Message: e.Public(), Slug: e.Reason(),
-	}))
-}
-
-// rejectRest drops the rest of a rejected request, a message or a batch up to its Sync, and then
-// tells the client that it may go on. It returns what belongs to the next request.
-func (s *Session) rejectRest(b []byte) []byte {
-	for len(b) > 0 {
-		if s.in.remain > 0 {
-			n := min(s.in.remain, len(b))
-			s.in.remain -= n
-			b = b[n:]
-			if s.in.remain > 0 || !s.rejectEnds {
-				continue
-			}
-			return s.rejected(b)
-		}
-		if len(b) < headerSize {
-			return b // the caller waits for more
-		}
-		typ, length, err := pgwire.ClientHeader(b)
-		if err != nil || typ == pgwire.MsgTerminate {
-			return s.rejected(b)
-		}
-		s.in.remain = length + 1
-		s.rejectEnds = s.rejectOne || typ == pgwire.MsgSync
-	}
-	return b
-}
-
-func (s *Session) rejected(b []byte) []byte {
-	s.rejecting, s.rejectOne, s.rejectEnds = false, false, false
-	if err := s.out.send(pgwire.AppendReadyForQuery(nil, 'I')); err != nil {
-		s.clientLost(err)
-	}
-	return b
 }
 
 // terminated serves a client that has said goodbye: what it sent before is still answered (W82).
