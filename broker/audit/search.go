@@ -208,7 +208,7 @@ func (s *search) line(h head, text []byte) error {
 // mayHaveText is a quick look at a line for the text that was asked for: false when it is a statement's
 // and cannot fit.
 func (s *search) mayHaveText(h *head) bool {
-	if s.m.raw == nil || len(s.m.raw) == 0 || Event(h.event) != Statement {
+	if len(s.m.raw) == 0 || Event(h.event) != Statement {
 		return true
 	}
 	s.lower = appendLower(s.lower[:0], h.rest)
