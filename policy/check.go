@@ -37,7 +37,7 @@ func (k *compiler) checkNames(i int, r *rule) {
 	}
 	for _, name := range r.Listeners {
 		if _, ok := k.policy.listeners[name]; !ok {
-			k.fail(i, "listeners", "No such listener", "There is no listener %q block.%s", name, suggest(name, listenerNames(k.config.Listeners)))
+			k.fail(i, "listeners", "No such listener", "There is no listener %q block.%s", name, Suggest(name, listenerNames(k.config.Listeners)))
 		}
 	}
 }
@@ -52,7 +52,7 @@ func (k *compiler) checkDatabase(i int, r *rule, name string) {
 	case name == "" || len(name) > maxName || strings.ContainsRune(name, 0):
 		k.fail(i, "databases", "Bad database name", "%q: PostgreSQL's names have 1 to %d bytes.", name, maxName)
 	case !known && name != "*" && k.policy.any == nil:
-		k.fail(i, "databases", "No such database", "There is no database %q block.%s", name, suggest(name, databaseNames(k.config.Databases)))
+		k.fail(i, "databases", "No such database", "There is no database %q block.%s", name, Suggest(name, databaseNames(k.config.Databases)))
 	}
 }
 
@@ -195,7 +195,7 @@ func (k *compiler) checkChoices(i int, r *rule) {
 
 func (k *compiler) choice(i int, attr, got string, allowed ...string) {
 	if got != "" && !slices.Contains(allowed, got) {
-		k.fail(i, attr, "Bad "+attr, "%q: write one of %s.%s", got, quoted(allowed), suggest(got, allowed))
+		k.fail(i, attr, "Bad "+attr, "%q: write one of %s.%s", got, quoted(allowed), Suggest(got, allowed))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/pgsignet/pgsignet/policy"
 )
 
 type auditBlock struct {
@@ -108,7 +110,7 @@ func (d *decoder) sink(b *sinkBlock) Sink {
 		return Sink{Kind: b.Kind, Address: d.syslogAddress(sl.Address), CAFile: ca.path}
 	}
 	kinds := []string{SinkPostgres, SinkSyslog}
-	d.errorf(b.KindRange, "Unknown sink", "A sink is one of %s, not %q.%s", strings.Join(kinds, ", "), b.Kind, didYouMean(b.Kind, kinds))
+	d.errorf(b.KindRange, "Unknown sink", "A sink is one of %s, not %q.%s", strings.Join(kinds, ", "), b.Kind, policy.Suggest(b.Kind, kinds))
 	return Sink{}
 }
 

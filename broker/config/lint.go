@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/pgsignet/pgsignet/policy"
 )
 
 // lint checks what no block can say alone.
@@ -64,9 +66,9 @@ func (d *decoder) lintReferences(r *root, cfg *Config) {
 	}
 }
 
-// proposal is didYouMean, or all there is.
+// proposal is policy.Suggest, or all there is.
 func proposal(got string, known []string) string {
-	if s := didYouMean(got, known); s != "" {
+	if s := policy.Suggest(got, known); s != "" {
 		return s
 	}
 	if len(known) == 0 {

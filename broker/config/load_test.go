@@ -76,15 +76,6 @@ func TestDurationHint(t *testing.T) {
 	}
 }
 
-func TestDidYouMean(t *testing.T) {
-	if got := didYouMean("sesion", []string{"session", "statement"}); got != ` Did you mean "session"?` {
-		t.Errorf("got %q", got)
-	}
-	if got := didYouMean("everything", []string{"session", "statement"}); got != "" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestDirectoryReadsInNameOrder(t *testing.T) {
 	dir := write(t, map[string]string{
 		"20.hcl":      `database "b" { upstream = "x" }`,

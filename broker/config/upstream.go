@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/pgsignet/pgsignet/policy"
 )
 
 type upstreamBlock struct {
@@ -141,7 +143,7 @@ func (d *decoder) credential(b *upstreamBlock) Credential {
 		return d.password(c)
 	}
 	kinds := []string{CredentialCertificate, CredentialIssuer, CredentialPassword}
-	d.errorf(c.KindRange, "Unknown credential", "A credential is one of %s, not %q.%s", strings.Join(kinds, ", "), c.Kind, didYouMean(c.Kind, kinds))
+	d.errorf(c.KindRange, "Unknown credential", "A credential is one of %s, not %q.%s", strings.Join(kinds, ", "), c.Kind, policy.Suggest(c.Kind, kinds))
 	return Credential{}
 }
 

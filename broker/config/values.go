@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/pgsignet/pgsignet/policy"
 )
 
 // credentialsPrefix starts a path below the directory systemd hands credentials over in.
@@ -229,7 +231,7 @@ func (d *decoder) choice(a *hcl.Attribute, allowed ...string) string {
 			return s
 		}
 	}
-	d.errorf(a.Expr.Range(), "Unknown value", "%s is one of %s, not %q.%s", a.Name, strings.Join(allowed, ", "), s, didYouMean(s, allowed))
+	d.errorf(a.Expr.Range(), "Unknown value", "%s is one of %s, not %q.%s", a.Name, strings.Join(allowed, ", "), s, policy.Suggest(s, allowed))
 	return allowed[0]
 }
 

@@ -1,7 +1,6 @@
 package hclfile
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -101,16 +100,8 @@ func (d *decoder) fieldsExist(e hcl.Expression) bool {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		d.errorf(step.SrcRange, "No such field", "%s has no %q. It has %s.%s", t.RootName(), step.Name, strings.Join(names, ", "), didYouMean(step.Name, names))
+		d.errorf(step.SrcRange, "No such field", "%s has no %q. It has %s.%s", t.RootName(), step.Name, strings.Join(names, ", "), policy.Suggest(step.Name, names))
 		ok = false
 	}
 	return ok
-}
-
-// didYouMean names the field nearest to a misspelt one.
-func didYouMean(got string, names []string) string {
-	if s := policy.Nearest(got, names); s != "" {
-		return fmt.Sprintf(" Did you mean %q?", s)
-	}
-	return ""
 }
