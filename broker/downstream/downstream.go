@@ -44,9 +44,9 @@ type Config struct {
 // Slots shares out the processor among handshakes.
 type Slots interface {
 	// Acquire waits for a slot, or for ctx's end and returns its error. first says that the client, who
-	// comes from that address, has not been answered yet. crowded says that there are so many handshakes
-	// that they shall give way to everything else.
-	Acquire(ctx context.Context, from netip.Addr, first bool) (crowded bool, err error)
+	// comes from that address, has not been answered yet. flood says that so many handshakes come to
+	// nothing that all shall give way to everything else.
+	Acquire(ctx context.Context, from netip.Addr, first bool) (flood bool, err error)
 	// Release gives a slot back, which has computed for so long.
 	Release(first bool, computed time.Duration)
 	// Proven says that a client from that address has come to something: it has logged in, or cancelled

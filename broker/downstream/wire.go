@@ -99,12 +99,12 @@ func (o *opening) read(raw net.Conn, p []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	crowded, err := o.slots.Acquire(o.ctx, o.from, !o.sent)
+	flood, err := o.slots.Acquire(o.ctx, o.from, !o.sent)
 	if err != nil {
 		return 0, err
 	}
 	o.answered, o.holding = o.sent, time.Now()
-	if !crowded {
+	if !flood {
 		return n, nil
 	}
 	if hungUp(raw) { // while it waited: nobody would read the answer

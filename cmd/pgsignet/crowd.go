@@ -4,7 +4,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -17,11 +16,11 @@ const crowdLasts = 5 * time.Second
 // is the system that shares out the processors, and that gives one soon to who has used little.
 type crowd struct {
 	later later
-	here  atomic.Bool // changes under mu
 
 	mu   sync.Mutex // guards what follows
-	last time.Time  // when a handshake last had to wait
-	bad  time.Time  // when too many were last begun and not finished
+	here bool
+	last time.Time // when a handshake last had to wait
+	bad  time.Time // when too many were last begun and not finished
 }
 
 // seen notes that a handshake has to wait.
@@ -29,10 +28,10 @@ func (c *crowd) seen(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = now
-	if c.here.Load() {
+	if c.here {
 		return
 	}
-	c.here.Store(true)
+	c.here = true
 	usual := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(usual + 1)
 	c.later(crowdLasts, func() { c.look(usual) })
@@ -60,7 +59,7 @@ func (c *crowd) look(usual int) {
 		c.later(rest, func() { c.look(usual) })
 		return
 	}
-	c.here.Store(false)
+	c.here = false
 	if os.Getenv("GOMAXPROCS") != "" {
 		runtime.GOMAXPROCS(usual)
 		return

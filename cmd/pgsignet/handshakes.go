@@ -70,9 +70,9 @@ func restTimes(processors int) time.Duration {
 	return 1
 }
 
-// Acquire waits for a slot, or for ctx's end and returns its error. crowded says that many wait, or did
-// just now.
-func (h *handshakes) Acquire(ctx context.Context, from netip.Addr, first bool) (crowded bool, err error) {
+// Acquire waits for a slot, or for ctx's end and returns its error. flood says that far more handshakes
+// are begun than come to a login, or were just now.
+func (h *handshakes) Acquire(ctx context.Context, from netip.Addr, first bool) (flood bool, err error) {
 	h.mu.Lock()
 	line := h.lineOf(from, first)
 	t := &turn{come: make(chan struct{})}
@@ -86,7 +86,7 @@ func (h *handshakes) Acquire(ctx context.Context, from netip.Addr, first bool) (
 		}
 		err = h.wait(ctx, t, line, place)
 	}
-	return h.crowd.here.Load(), err
+	return h.crowd.flood(), err
 }
 
 func (h *handshakes) lineOf(from netip.Addr, first bool) *line {
