@@ -98,10 +98,19 @@ func (s *Server) answers(session *Session) bool {
 }
 
 // awaitAnswers waits until the server has answered all that it can, or the session is ended.
-func (s *Session) awaitAnswers(server *Server) {
+func (s *Session) awaitAnswers(server *Server) { s.awaitWhile(server, (*Server).answers) }
+
+// awaitCancels waits until no cancel request for what the connection ran is under way, which would hit what
+// begins behind it: the session's settings, or its next statement. It returns as well when the session holds
+// the connection no more or is ended.
+func (s *Session) awaitCancels(server *Server) { s.awaitWhile(server, (*Server).cancelling) }
+
+// awaitWhile waits as long as due says so of the server, which wakes the session whenever that may have changed, or
+// until the session is ended.
+func (s *Session) awaitWhile(server *Server, due func(*Server, *Session) bool) {
 	s.awaiting.Store(true)
 	defer s.awaiting.Store(false)
-	for server.answers(s) {
+	for due(server, s) {
 		select {
 		case <-s.quiet:
 		case <-s.ctx.Done():

@@ -64,6 +64,13 @@ func (r *reader) from(conn net.Conn) {
 // inside says whether a message has begun to arrive and has not ended.
 func (r *reader) inside() bool { return r.remain > 0 || r.have > 0 }
 
+// skip takes what belongs to the current message off the front of b.
+func (r *reader) skip(b []byte) []byte {
+	n := min(r.remain, len(b))
+	r.remain -= n
+	return b[n:]
+}
+
 // next waits for bytes and returns what has arrived, what was kept first. The bytes are valid until
 // the next call.
 func (r *reader) next() ([]byte, error) {

@@ -11,9 +11,7 @@ import (
 func (s *Session) dropLate(b []byte) []byte {
 	for len(b) > 0 {
 		if s.in.remain > 0 {
-			n := min(s.in.remain, len(b))
-			s.in.remain -= n
-			b = b[n:]
+			b = s.in.skip(b)
 			continue
 		}
 		if len(b) < headerSize {
@@ -56,9 +54,7 @@ func (s *Session) reject(typ byte, cause error) error {
 func (s *Session) rejectRest(b []byte) []byte {
 	for len(b) > 0 {
 		if s.in.remain > 0 {
-			n := min(s.in.remain, len(b))
-			s.in.remain -= n
-			b = b[n:]
+			b = s.in.skip(b)
 			if s.in.remain > 0 || !s.rejectEnds {
 				continue
 			}

@@ -201,21 +201,6 @@ func (s *Server) cancel(ctx context.Context, session *Session) (bool, error) {
 	return err == nil, err
 }
 
-// awaitCancels waits until no cancel request for what the connection ran is under way, which would hit what
-// begins behind it: the session's settings, or its next statement. It returns as well when the session holds
-// the connection no more or is ended.
-func (s *Session) awaitCancels(server *Server) {
-	s.awaiting.Store(true)
-	defer s.awaiting.Store(false)
-	for server.cancelling(s) {
-		select {
-		case <-s.quiet:
-		case <-s.ctx.Done():
-			return
-		}
-	}
-}
-
 // cancelling says whether a cancel request is under way for what the connection ran for the session.
 func (s *Server) cancelling(session *Session) bool {
 	s.mu.Lock()

@@ -51,6 +51,8 @@ type transfer struct {
 	waits bool             // try has found nothing
 }
 
+func (t *transfer) begin(p []byte) { t.p, t.n, t.err, t.waits = p, 0, nil, false }
+
 // New takes over a connection; nobody else uses c from then on.
 func New(c *net.TCPConn) *Conn {
 	raw, err := c.SyscallConn()
@@ -77,33 +79,30 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	c.in.p, c.in.n, c.in.err = p, 0, nil
-	err := c.raw.Read(c.in.step)
-	c.in.p = nil
-	switch {
-	case err != nil:
-		return 0, renamed(err, "read")
-	case c.in.err != nil:
-		return 0, c.failed("read", c.in.err)
-	case c.in.n == 0:
-		return 0, io.EOF
-	}
-	return c.in.n, nil
+	c.in.begin(p)
+	return c.read(c.raw.Read(c.in.step))
 }
 
 // ReadNow reads what has arrived and does not wait: with nothing it returns 0 and no error.
 func (c *Conn) ReadNow(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	c.in.p, c.in.n, c.in.err = p, 0, nil
-	err := c.raw.Control(c.in.try)
+	c.in.begin(p)
+	return c.read(c.raw.Control(c.in.try))
+}
+
+// read is what came of a read, with the error of the raw call. Called with reading.
+func (c *Conn) read(err error) (int, error) {
 	c.in.p = nil
 	switch {
 	case err != nil:
 		return 0, renamed(err, "read")
 	case c.in.err != nil:
 		return 0, c.failed("read", c.in.err)
-	case c.in.n == 0 && !c.in.waits && len(p) > 0:
+	case c.in.n == 0 && !c.in.waits:
 		return 0, io.EOF
 	}
 	return c.in.n, nil
@@ -113,7 +112,7 @@ func (c *Conn) ReadNow(p []byte) (int, error) {
 func (c *Conn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	c.out.p, c.out.n, c.out.err = p, 0, nil
+	c.out.begin(p)
 	err := c.raw.Write(c.out.step)
 	c.out.p = nil
 	switch {
