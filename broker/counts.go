@@ -16,7 +16,7 @@ type sessionCounts struct {
 // countKey is a map's sessions in all, or those of one identity.
 type countKey struct {
 	rule     string
-	identity string // SPIFFE ID, else DN; meaningless when whole
+	identity string // policy.Grant.IdentityKey; meaningless when whole
 	whole    bool
 }
 

@@ -38,7 +38,7 @@ type Grant struct {
 	Limits          Limits
 	Session         Session
 
-	IdentityKey string // who limits count: the SPIFFE ID, else the DN (T93)
+	IdentityKey string // who limits count: the SPIFFE ID, else the DN, else the alternative names (T93)
 }
 
 // Session is what a map sets for the sessions it grants.

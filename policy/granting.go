@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pgsignet/pgsignet/policy/identity"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -69,12 +68,4 @@ func (d *decision) groups(rule *rule) []string {
 		out[i] = hits[0].group(i + 1)
 	}
 	return out
-}
-
-// identityKey is who limits count: a renewed certificate is no second allowance (T93).
-func identityKey(id *identity.Identity) string {
-	if id.SPIFFE != "" {
-		return id.SPIFFE
-	}
-	return id.DN
 }

@@ -100,7 +100,7 @@ type Expr interface {
 
 // Limits caps what one map may use. Zero is no cap.
 type Limits struct {
-	Sessions    int // per identity: SPIFFE ID, else DN
+	Sessions    int // per identity (Grant.IdentityKey)
 	MapSessions int // of the map in all
 	Pool        int // server connections the map may hold
 }

@@ -56,7 +56,7 @@ type Claim struct {
 	PID      uint32 // of the PostgreSQL backend
 	Expires  time.Time
 	Role     string // that the backend logged in as
-	Identity string // the SPIFFE ID, else the DN
+	Identity string // policy.Grant.IdentityKey: the SPIFFE ID, else the DN
 }
 
 // Token signs a claim: v1.kid.backend_pid.exp.hex(role).hex(identity).hex(HMAC-SHA256), where the MAC
