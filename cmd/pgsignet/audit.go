@@ -92,7 +92,10 @@ type queryFlags struct {
 	since, until whenFlag
 }
 
-func addQueryFlags(cmd *cobra.Command) *queryFlags {
+// eventParts are the first parts of the events' names.
+var eventParts = []string{"session", "statement", "copy", "cancel", "admin", "config", "trust", "mint", "checkpoint", "pruned"}
+
+func addQueryFlags(cmd *cobra.Command, config *configFlags) *queryFlags {
 	f := &queryFlags{}
 	flags := cmd.Flags()
 	flags.Var(&f.since, "since", "from this time on: 2026-11-22, 2026-11-22T09:14:07Z, or how long ago: 2h, 7d")
@@ -101,7 +104,7 @@ func addQueryFlags(cmd *cobra.Command) *queryFlags {
 		into        *string
 		name, usage string
 	}{
-		{&f.query.Event, "event", "event, or its first part: session, statement, cancel, admin"},
+		{&f.query.Event, "event", "event, or its first part: " + strings.Join(eventParts, ", ")},
 		{&f.query.SID, "sid", "session: the reference a refused client sees, or its beginning"},
 		{&f.query.Cert, "cert", "SHA-256 of the certificate, or its beginning"},
 		{&f.query.Serial, "serial", "serial number of the certificate, hex"},
@@ -117,6 +120,9 @@ func addQueryFlags(cmd *cobra.Command) *queryFlags {
 	} {
 		flags.StringVar(text.into, text.name, "", text.usage)
 	}
+	completeFlag(cmd, "event", eventParts...)
+	completeNames(cmd, config, "database", databasesNamed)
+	completeNames(cmd, config, "map", ruleNames)
 	return f
 }
 

@@ -24,9 +24,12 @@ and the time is theirs. Report does not verify.`,
   pgsignet audit report --by database --format html --output access.html`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	flags, query := addConfigFlags(cmd), addQueryFlags(cmd)
+	flags := addConfigFlags(cmd)
+	query := addQueryFlags(cmd, flags)
 	cmd.Flags().StringVar(&by, "by", "cert", "one line per `WHAT`: cert, role, map, database or reason")
 	cmd.Flags().StringVar(&format, "format", "text", "`FORMAT`: text, csv, json, or html (one file with charts)")
+	completeFlag(cmd, "by", string(audit.ByCert), string(audit.ByRole), string(audit.ByMap), string(audit.ByDatabase), string(audit.ByReason))
+	completeFlag(cmd, "format", string(audit.FormatText), string(audit.FormatCSV), string(audit.FormatJSON), string(audit.FormatHTML))
 	cmd.Flags().StringVarP(&output, "output", "o", "", "`FILE` to write; default: standard output")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		kind, err := audit.ParseBy(by)

@@ -26,7 +26,8 @@ Search does not verify.`,
   pgsignet audit search --cn alice --sqlstate 42501 --json`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	flags, query, form := addConfigFlags(cmd), addQueryFlags(cmd), addFormFlags(cmd)
+	flags, form := addConfigFlags(cmd), addFormFlags(cmd)
+	query := addQueryFlags(cmd, flags)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		dir, err := auditDir(cmd, flags, args)
 		if err == nil {
@@ -57,7 +58,8 @@ func newAuditTailCommand() *cobra.Command {
 		Short: "Show the last records, and those to come",
 		Args:  cobra.MaximumNArgs(1),
 	}
-	flags, query, form := addConfigFlags(cmd), addQueryFlags(cmd), addFormFlags(cmd)
+	flags, form := addConfigFlags(cmd), addFormFlags(cmd)
+	query := addQueryFlags(cmd, flags)
 	cmd.Flags().IntVarP(&lines, "lines", "n", 10, "how many `RECORDS` of those there are")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records are written, until Ctrl-C")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -222,6 +222,7 @@ no way back. A running pgsignet that reads this CRL ends the certificate's sessi
 	}
 	cmd.Flags().StringVar(&r.Serial, "serial", "", "`HEX` serial of the certificate, instead of its name")
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "`REASON`: "+strings.Join(pki.Reasons(), ", "))
+	completeFlag(cmd, "reason", pki.Reasons()...)
 	durationFlag(cmd, &r.CRLLifetime, "crl-lifetime", pki.DefaultCRLLifetime, "of the CRL")
 	return cmd
 }

@@ -188,31 +188,6 @@ func runConsole(cmd *cobra.Command, flags *consoleFlags, sql string) error {
 	})
 }
 
-// completeSessions offers the ids of live sessions to the shell.
-func completeSessions(flags *consoleFlags) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 || flags.resolve(io.Discard) != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		c, err := dialConsole(ctx, *flags)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		defer c.close()
-		t, err := c.query(ctx, "SHOW SESSIONS")
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var words []string
-		for _, row := range t.only([]string{"sid", "role", "database"}).Rows {
-			words = append(words, row[0].Text+"\t"+row[1].Text+"@"+row[2].Text)
-		}
-		return words, cobra.ShellCompDirectiveNoFileComp
-	}
-}
-
 // only keeps the columns named, in that order.
 func (t *consoleTable) only(names []string) *consoleTable {
 	kept := &consoleTable{Tag: t.Tag}

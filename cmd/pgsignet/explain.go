@@ -36,6 +36,8 @@ Status 0: the login is granted; 3: refused; 1: the configuration has errors.`,
 	}
 	flags := addConfigFlags(cmd)
 	f.add(cmd)
+	completeNames(cmd, flags, "database", databasesNamed)
+	completeNames(cmd, flags, "listener", listenerNames)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if f.cert == "" {
 			return &exitError{code: exitUsage, err: errors.New("explain needs --cert FILE")}

@@ -24,14 +24,6 @@ func addConfigFlags(c *cobra.Command) *configFlags {
 	return f
 }
 
-// completeFlag lets the shell complete a flag with these values.
-func completeFlag(c *cobra.Command, flag string, values ...string) {
-	// The only errors are an unknown flag and a second registration: slips in this program's own code.
-	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err)
-	}
-}
-
 // source is what config loads. PGSIGNET_CONFIG may hold several paths, separated as in PATH.
 func (f *configFlags) source() config.Source {
 	paths := f.paths

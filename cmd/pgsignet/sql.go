@@ -38,6 +38,7 @@ part of the output is a secret: do not keep it. Without --database no configurat
 	}
 	flags := addConfigFlags(cmd)
 	cmd.Flags().StringVar(&database, "database", "", "add the key of this `DATABASE` block")
+	completeNames(cmd, flags, "database", databasesNamed)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		insert := ""
 		if database != "" {
