@@ -26,10 +26,11 @@ deb: build ## Build bin/pgsignet_VERSION_ARCH.deb: program, units, manual pages,
 	@rm -rf bin/deb && mkdir -p bin/deb
 	@$(GO) run ./testenv/deb/man $(BIN) $(DEB_VERSION) bin/deb
 	@for shell in bash zsh fish; do $(BIN) completion $$shell > bin/deb/$$shell || exit 1; done
-	@git log --no-merges --max-count=200 --format='  * %s' | { \
+	@git log --no-merges --max-count=200 --format='%s' | fold -s -w 74 | \
+	  awk '{print (more ? "    " : "  * ") $$0; more = / $$/}' | sed 's/ *$$//' | { \
 	  printf 'pgsignet (%s) unstable; urgency=medium\n\n' '$(DEB_VERSION)'; cat; \
 	  git log -1 --format='%n -- The pgsignet authors <pgsignet@example.org>  %cD'; } > bin/deb/changelog
-	@gzip -9n bin/deb/*.1 bin/deb/*.5 bin/deb/changelog
+	@gzip -9n bin/deb/*.[158] bin/deb/changelog
 	@$(TOOL) nfpm package --config deploy/deb/nfpm.yaml --packager deb --target bin/
 
 # What drives the built program: without -race in `make test`, with it in `make race`.

@@ -204,7 +204,8 @@ func checkFiles(t *testing.T, r *root) {
 	t.Helper()
 	for _, name := range []string{
 		"/usr/bin/pgsignet", "/usr/lib/systemd/system/pgsignet.service", "/usr/lib/systemd/system/pgsignet.socket",
-		"/usr/share/man/man1/pgsignet.1.gz", "/usr/share/man/man5/pgsignet.hcl.5.gz",
+		"/usr/share/man/man1/pgsignet.1.gz", "/usr/share/man/man5/pgsignet.hcl.5.gz", "/usr/share/man/man8/pgsignet.8.gz",
+		"/usr/share/doc/pgsignet/README.md", "/usr/share/doc/pgsignet/docs/troubleshooting.md",
 		"/usr/share/bash-completion/completions/pgsignet", "/usr/share/zsh/vendor-completions/_pgsignet",
 		"/usr/share/fish/vendor_completions.d/pgsignet.fish",
 		"/usr/share/doc/pgsignet/examples/pgsignet.hcl", "/usr/share/doc/pgsignet/examples/reference.hcl",

@@ -72,8 +72,14 @@ func parseHelp(text string) (*help, error) {
 // commands writes a command's subcommands, and theirs.
 func (p *page) commands(program string, above []string, h *help) error {
 	for _, name := range h.commands {
-		if name == "help" || name == "completion" {
-			continue // cobra's own
+		switch name { // cobra's own
+		case "help":
+			continue
+		case "completion":
+			p.subsection("pgsignet completion")
+			p.text("Completion prints the script that lets a shell complete commands and flags. The package has installed those of all three.")
+			p.verbatim([]string{"pgsignet completion bash|zsh|fish"})
+			continue
 		}
 		command := append(slices.Clone(above), name)
 		sub, err := readHelp(program, command)

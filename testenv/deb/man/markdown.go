@@ -80,7 +80,8 @@ func listItem(s string) (marker, rest string, ok bool) {
 	return marker + ".", rest, ok && len(marker) == 1 && marker[0] >= '1' && marker[0] <= '9'
 }
 
-// table writes each row as a term and its meaning. A column with a name beyond the second is named.
+// table writes each row as a term and its meaning. What stands beyond the second column goes behind a semicolon,
+// or in brackets with the column's name where it has one.
 func (p *page) table(lines []string) {
 	head := cells(lines[0])
 	for i, line := range lines {
@@ -92,13 +93,15 @@ func (p *page) table(lines []string) {
 		for j := 1; j < len(row) && j < len(head); j++ {
 			switch {
 			case row[j] == "":
-			case j == 1 || head[j] == "":
-				about += " " + row[j]
+			case about == "":
+				about = row[j]
+			case head[j] == "":
+				about += "; " + row[j]
 			default:
 				about += " (" + head[j] + ": " + row[j] + ")"
 			}
 		}
-		p.item(row[0], strings.TrimSpace(about))
+		p.item(row[0], about)
 	}
 }
 
