@@ -174,7 +174,7 @@ func auditEnd(r *relay.Result, began time.Time) *audit.End {
 	e := &audit.End{
 		Reason: string(r.Reason), Duration: time.Since(began),
 		Statements: r.Statements, Errors: r.Errors, Cancels: r.Cancels, Rows: r.RowsSent,
-		BytesIn: r.BytesIn, BytesOut: r.BytesOut,
+		BytesIn: r.BytesIn, BytesOut: r.BytesOut, Undoes: r.Undoes, Perhaps: r.Perhaps,
 	}
 	if r.Tell != nil {
 		e.SQLState, e.Message = r.Tell.Code, r.Tell.Message

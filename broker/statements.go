@@ -64,6 +64,7 @@ func (r *recorder) Done(s *relay.Statement) {
 			ID: s.ID, Phase: audit.PhaseAll, Op: string(s.Op), Tags: s.Tags,
 			SQLState: s.SQLState, Message: s.Message, Rows: s.Rows, RowsOut: s.RowsOut,
 			BytesIn: s.BytesIn, BytesOut: s.BytesOut, Queue: s.Queue, Exec: s.Exec, Tx: s.Tx,
+			Undone: s.Undone, Undoes: s.Undoes, Perhaps: s.Perhaps,
 		},
 	}
 	if s.Started {

@@ -249,6 +249,7 @@ func (e *line) end(d *End) {
 	e.int("rows", d.Rows)
 	e.int("bytes_in", d.BytesIn)
 	e.int("bytes_out", d.BytesOut)
+	e.undoes(d.Undoes, d.Perhaps)
 	e.close()
 }
 

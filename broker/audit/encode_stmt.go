@@ -142,4 +142,15 @@ func (e *line) outcome(s *Stmt, message string) {
 	if s.Tx != 0 {
 		e.str("tx", string(rune(s.Tx)))
 	}
+	e.yes("undone", s.Undone)
+	e.undoes(s.Undoes, s.Perhaps)
+}
+
+// undoes writes from which statement on the session's were rolled back.
+func (e *line) undoes(from uint64, perhaps bool) {
+	if perhaps {
+		e.some("may_undo", int64(from))
+	} else {
+		e.some("undoes", int64(from))
+	}
 }

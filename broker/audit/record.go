@@ -185,7 +185,7 @@ const (
 type Stmt struct {
 	ID     uint64 // within the session, from 1
 	Phase  Phase
-	Op     string // query, execute, function, parse, bind, close
+	Op     string // query, execute, function, parse, bind, close, sync
 	OID    uint32 // of a function
 	Name   string // prepared statement
 	Portal string
@@ -214,6 +214,9 @@ type Stmt struct {
 	Queue    time.Duration // until a server connection was held
 	Exec     time.Duration // to ReadyForQuery
 	Tx       byte          // I, T or E; 0: unknown
+	Undone   bool          // it succeeded and was then rolled back
+	Undoes   uint64        // with it the session's statements from this ID on were rolled back; 0: none
+	Perhaps  bool          // of Undoes: unless a part of them was committed before
 }
 
 // Value is a bind parameter.
@@ -286,6 +289,8 @@ type End struct {
 	Rows       int64
 	BytesIn    int64
 	BytesOut   int64
+	Undoes     uint64 // the statements from this Stmt.ID on, of a transaction that was open, were rolled back; 0: none
+	Perhaps    bool   // of Undoes: unless they were committed unseen
 }
 
 // ParseLevel reads a level as the configuration writes it.

@@ -60,8 +60,9 @@ type Sum struct {
 	Refusals   int64         `json:"refusals"`
 	Statements int64         `json:"statements"`
 	Errors     int64         `json:"errors"`
-	Unknown    int64         `json:"unknown"` // statements whose outcome is not known
-	Rows       int64         `json:"rows"`
+	Unknown    int64         `json:"unknown"` // statements whose outcome is not known, or whether they were rolled back
+	Undone     int64         `json:"undone"`  // statements that succeeded and were then rolled back
+	Rows       int64         `json:"rows"`    // those of undone statements included
 	Time       time.Duration `json:"-"`
 	TimeUS     int64         `json:"time_us"`
 	First      time.Time     `json:"first_seen"`
@@ -114,6 +115,7 @@ type session struct {
 	key, who, role, database string
 	statements, errors, rows int64 // seen as lines
 	started                  map[string]string
+	open                     []int64 // numbers of the statements counted whose transaction may be rolled back yet
 }
 
 // line takes in one record.
@@ -143,6 +145,7 @@ func (r *report) line(h head, text []byte) error {
 		r.statement(s, wanted)
 	case SessionClose:
 		if s != nil {
+			r.undo(s)
 			r.closed(s, wanted)
 		}
 		delete(r.sessions, string(r.v.sid))
@@ -210,18 +213,47 @@ func (r *report) statement(s *session, wanted bool) {
 		if _, begun := s.started[id]; begun {
 			delete(s.started, id)
 			r.outcome(s, Sum{Unknown: -1})
+			r.undo(s)
 			return
 		}
 		ok = r.m.text == ""
 	}
 	if wanted && ok {
 		n := Sum{}
-		switch string(r.v.op) {
-		case "query", "execute", "function":
+		if isStatement(r.v.op) {
 			n.Statements = 1
 			s.statements++
 		}
 		r.outcome(s, n)
+	}
+	r.undo(s)
+}
+
+// isStatement says whether an op is that of a statement, and not of a step towards one or of a batch's end.
+func isStatement(op []byte) bool {
+	switch string(op) {
+	case "query", "execute", "function":
+		return true
+	}
+	return false
+}
+
+// undo takes in what the line says of transactions: which of the statements counted were rolled back, and
+// whether that may still become of them.
+func (r *report) undo(s *session) {
+	if from := cmp.Or(r.v.undoes, r.v.mayUndo); from > 0 {
+		at := slices.IndexFunc(s.open, func(id int64) bool { return id >= from })
+		if at >= 0 && r.v.undoes > 0 {
+			r.add(s, Sum{Undone: int64(len(s.open) - at)})
+		} else if at >= 0 {
+			r.add(s, Sum{Unknown: int64(len(s.open) - at)})
+		}
+		if at >= 0 {
+			s.open = s.open[:at]
+		}
+	}
+	if string(r.v.tx) == "I" {
+		s.open = s.open[:0]
 	}
 }
 
@@ -230,6 +262,13 @@ func (r *report) outcome(s *session, n Sum) {
 	n.Rows, n.Time = max(r.v.rows, r.v.rowsOut), time.Duration(r.v.exec)*time.Microsecond
 	if string(r.v.sqlstate) != "00000" && len(r.v.sqlstate) > 0 {
 		n.Errors = 1
+	}
+	switch {
+	case n.Errors > 0:
+	case r.v.undone:
+		n.Undone = 1
+	case string(r.v.tx) != "I" && isStatement(r.v.op):
+		s.open = append(s.open, number(r.v.id))
 	}
 	s.errors += n.Errors
 	s.rows += n.Rows
@@ -300,6 +339,7 @@ func (s *Sum) plus(n Sum, t time.Time) {
 	s.Statements += n.Statements
 	s.Errors += n.Errors
 	s.Unknown += n.Unknown
+	s.Undone += n.Undone
 	s.Rows += n.Rows
 	s.Time += n.Time
 	if s.First.IsZero() || t.Before(s.First) {

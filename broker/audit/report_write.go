@@ -45,10 +45,10 @@ func (s *Summary) Write(w io.Writer, f Format) error {
 }
 
 // columns are the heads of a report's numbers.
-var columns = []string{"sessions", "refusals", "statements", "errors", "unknown", "rows"}
+var columns = []string{"sessions", "refusals", "statements", "errors", "unknown", "undone", "rows"}
 
 func (s *Sum) numbers() []int64 {
-	return []int64{s.Sessions, s.Refusals, s.Statements, s.Errors, s.Unknown, s.Rows}
+	return []int64{s.Sessions, s.Refusals, s.Statements, s.Errors, s.Unknown, s.Undone, s.Rows}
 }
 
 // writeText writes an aligned table; names are made printable first.

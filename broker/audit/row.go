@@ -100,7 +100,7 @@ func detailOf(v *view) string {
 		}
 		return d
 	case SessionClose:
-		return fmt.Sprintf("%s after %v, %d statements", unquote(v.reason), time.Duration(v.duration)*time.Microsecond, v.statements)
+		return joinWords(fmt.Sprintf("%s after %v, %d statements", unquote(v.reason), time.Duration(v.duration)*time.Microsecond, v.statements), undoDetail(v))
 	case CopyDone:
 		return fmt.Sprintf("COPY %s, %d rows", unquote(v.op), v.rows)
 	case CancelRequest:
@@ -127,7 +127,20 @@ func statementDetail(v *view) string {
 	if text == "" && string(v.op) != "query" && string(v.op) != "execute" {
 		text = unquote(v.op)
 	}
-	return joinWords(text, unquote(v.message))
+	return joinWords(text, unquote(v.message), undoDetail(v))
+}
+
+// undoDetail is what a line says of statements that were rolled back.
+func undoDetail(v *view) string {
+	switch {
+	case v.undone:
+		return "rolled back"
+	case v.undoes > 0:
+		return fmt.Sprintf("rolls back statements %d and on", v.undoes)
+	case v.mayUndo > 0:
+		return fmt.Sprintf("rolls back statements %d and on, as far as nothing was committed before", v.mayUndo)
+	}
+	return ""
 }
 
 // joinWords joins what is not empty.

@@ -17,6 +17,9 @@ type view struct {
 	cause                []byte
 	rows, rowsOut, exec  int64
 	count                int64
+	tx                   []byte
+	undoes, mayUndo      int64
+	undone               bool
 	duration             int64
 	statements, failed   int64
 	serverSerial         []byte
@@ -97,6 +100,14 @@ func (v *view) setStmt(key, raw []byte) {
 		v.rowsOut = number(raw)
 	case "exec_us":
 		v.exec = number(raw)
+	case "tx":
+		v.tx = raw
+	case "undone":
+		v.undone = true
+	case "undoes":
+		v.undoes = number(raw)
+	case "may_undo":
+		v.mayUndo = number(raw)
 	}
 }
 
@@ -133,6 +144,10 @@ func (v *view) setEnd(key, raw []byte) {
 		v.failed = number(raw)
 	case "rows":
 		v.rows = number(raw)
+	case "undoes":
+		v.undoes = number(raw)
+	case "may_undo":
+		v.mayUndo = number(raw)
 	}
 }
 

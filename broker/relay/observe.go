@@ -40,6 +40,7 @@ const (
 	OpParse    Op = "parse"
 	OpBind     Op = "bind"
 	OpClose    Op = "close"
+	OpSync     Op = "sync" // the end of a batch whose statements have been told of before it
 )
 
 // Statement is a statement of the client's, or a step of one.
@@ -72,7 +73,10 @@ type Statement struct {
 	Rows, RowsOut     int64         // affected; DataRows
 	BytesIn, BytesOut int64         // its messages and their replies, with headers
 	Queue, Exec       time.Duration // from its arrival to being sent; from there to ReadyForQuery
-	Tx                byte          // transaction state after it; 0: unknown
+	Tx                byte          // transaction state after it; 0: unknown when it was told of
+	Undone            bool          // it has succeeded and was then rolled back
+	Undoes            uint64        // with it, the session's statements from this one on were rolled back; 0: none
+	Perhaps           bool          // a part of those may have been committed before
 	Conn              uint64        // ServerConfig.ID; 0: it was not sent
 	PID               uint32
 }

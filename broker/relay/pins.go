@@ -73,6 +73,11 @@ const (
 type End struct {
 	Reason Reason
 	Tell   *pgwire.Error // nil: the client is told nothing
+
+	// Set by the session for its Observer: the statements from Undoes on, 0: none, were of a transaction that
+	// the end of the session has rolled back; with Perhaps, unless it was committed unseen.
+	Undoes  uint64
+	Perhaps bool
 }
 
 // Result is what a session did and how it ended.

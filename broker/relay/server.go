@@ -210,6 +210,9 @@ func (s *Server) take(b []byte) error {
 	}
 	s.midway = held > 0 || s.remain > 0
 	session := s.session
+	if session != nil {
+		session.watch.pause()
+	}
 	partial := 0
 	if !s.drop {
 		partial = s.remain

@@ -25,11 +25,18 @@ type watch struct {
 	starts  []*Statement // for Start
 	now     int64        // when what is planned is sent
 
+	// Guarded by the server's mu.
+	held  bool // there was something in done when last seen
+	syncs int  // Syncs on their way
+
 	// mu guards all below. flight and what its entries hold are written with the server's mu held,
 	// too, so that its holder may read them without mu.
 	mu        sync.Mutex
 	flight    entries
 	done      []*entry // their outcome is known, but for the transaction state
+	tx        transaction
+	timer     *time.Timer // of late; nil: there was none yet
+	armed     bool        // it runs
 	free      []*entry
 	freeBound []*binding
 	confirmed names // as the server has them

@@ -15,6 +15,9 @@ func (w *watch) sent(server *Server, typ byte, before uint64) {
 	}
 	switch typ {
 	case pgwire.MsgQuery, pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgExecute, pgwire.MsgClose, pgwire.MsgFunctionCall:
+	case pgwire.MsgSync:
+		w.syncs++
+		return
 	default:
 		return
 	}
@@ -77,6 +80,9 @@ func (w *watch) reply(typ, status byte, body []byte, head token, size int) {
 		w.stray(body, head)
 	}
 	if typ == pgwire.MsgReadyForQuery {
+		if head.kind == kindSync {
+			w.syncs--
+		}
 		w.readyForQuery(status)
 	}
 	w.settleNames()
@@ -152,9 +158,10 @@ func (w *watch) finish(e *entry) {
 		e.bound = nil
 	}
 	w.renamed(e)
+	w.ran(e)
 	w.done = append(w.done, e)
-	if len(w.done) >= maxDone {
-		w.flush(0)
+	if w.held = true; len(w.done) >= maxDone {
+		w.early(len(w.done))
 	}
 }
 
@@ -243,7 +250,7 @@ func (w *watch) confirmBind(e *entry) {
 // failed notes an error in the reply to e. All but a Query and a FunctionCall end with it.
 func (w *watch) failed(e *entry, body []byte) {
 	failure := parseError(body)
-	e.SQLState, e.Message = failure.Code, failure.Message
+	e.SQLState, e.Message, w.tx.failed = failure.Code, failure.Message, true
 	w.copyEnds(e, failure.Code)
 	if e.Op == OpQuery || e.Op == OpFunction {
 		return
@@ -257,15 +264,19 @@ func (w *watch) failed(e *entry, body []byte) {
 }
 
 // stray notes an error that answers none of the entries: that of a Sync's implicit commit is the last
-// statement's; that of a request of the broker's own is the next one's.
+// statement's, if that was not told of before; that of a request of the broker's own is the next one's.
 func (w *watch) stray(body []byte, head token) {
 	failure := parseError(body)
 	switch {
 	case head.kind == kindSync && len(w.done) > 0:
 		last := w.done[len(w.done)-1]
-		last.SQLState, last.Message = failure.Code, failure.Message
+		last.SQLState, last.Message, w.tx.failed = failure.Code, failure.Message, true
+	case head.kind == kindSync:
+		w.tx.code, w.tx.text, w.tx.failed = failure.Code, failure.Message, true
 	case head.origin == fromBroker && w.flight.size > 0:
 		w.failed(w.flight.head(), body)
+	default: // of a Describe: nothing that is told, but it ends the batch
+		w.tx.code, w.tx.text, w.tx.failed = failure.Code, failure.Message, true
 	}
 }
 
@@ -278,9 +289,11 @@ func (w *watch) skipped(e *entry) {
 	if e.bound != nil && e.bound.code != "" {
 		e.SQLState, e.Message = e.bound.code, e.bound.message
 		e.bound.code = ""
-	} else {
-		e.Skipped = true
+		w.number(e)
+		w.done, w.held = append(w.done, e), true
+		return
 	}
+	e.Skipped = true
 	w.tell(e)
 }
 
@@ -294,19 +307,26 @@ func (w *watch) unknown(e *entry) {
 		return
 	}
 	w.fill(e)
+	w.mayHaveRun(e)
 	w.tell(e)
 }
 
 // inDoubt passes the time until replies can be told apart again.
 func (w *watch) inDoubt(typ, status byte) {
-	w.doubt = true
-	if typ == pgwire.MsgReadyForQuery {
+	w.doubt, w.tx.vague = true, true
+	switch typ {
+	case pgwire.MsgErrorResponse:
+		w.tx.failed = true
+	case pgwire.MsgReadyForQuery:
+		w.settled(status)
 		w.flush(status)
 	}
 }
 
 // readyForQuery tells of all that is done, now that the state of the transaction is known.
 func (w *watch) readyForQuery(status byte) {
+	w.held = false
+	w.settled(status)
 	w.flush(status)
 	if status == 'I' {
 		w.clearPortals(&w.confirmed)
@@ -344,7 +364,12 @@ func (w *watch) over(e *End) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+	sure := w.flight.size == 0 && w.syncs == 0 && !w.doubt
 	w.flush(0)
+	w.unsettled(e, sure)
 	if w.fatal == "" && e.Tell != nil {
 		w.fatal, w.fatalText = e.Tell.Code, e.Tell.Message
 	}
