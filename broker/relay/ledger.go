@@ -36,6 +36,7 @@ type token struct {
 	origin origin
 	seq    uint64 // position among all tokens of the connection
 	note   *note  // what the reply means to the session; nil for most
+	name   string // the client's name for the statement it uses, which has another one on the server
 }
 
 // ownsReady says whether the token is completed by ReadyForQuery.
@@ -168,6 +169,13 @@ func (l *ledger) mayRead() bool {
 		over := t.seq == head.seq && l.copy != copyNone || t.seq == l.failing
 		return (t.kind == kindExecute || t.kind == kindQuery) && t.seq > end && !over
 	})
+}
+
+// calls notes the client's name for the statement that the request sent last uses.
+func (l *ledger) calls(name string) {
+	if name != "" && !l.skip {
+		l.fifo.last().name = name
+	}
 }
 
 func (l *ledger) extended(k kind, from origin, n *note) {

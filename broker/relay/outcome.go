@@ -17,13 +17,7 @@ func (n *note) succeeded(server *Server) {
 	if n.cleans && server.dirtyAt < n.order {
 		server.dirty = false
 	}
-	switch n.action {
-	case preparing, standIn:
-		if known, ok := n.session.names[n.name]; ok && known.st == n.st {
-			known.ready = true
-			n.session.names[n.name] = known
-		}
-	case allGone:
+	if n.action == allGone {
 		for _, known := range n.saved {
 			n.session.texts -= len(known.st.tail)
 			n.session.cfg.Statements.put(known.st)
@@ -55,7 +49,7 @@ func (n *note) undo(server *Server) {
 				n.session.cfg.Statements.put(known.st)
 			}
 		}
-	case n.action == noAction, n.action == bound:
+	case n.action == noAction:
 	case n.action == closed && n.removed:
 		server.prepared.undone(n.st, false, server.ledger.cut)
 	case n.action == closed || n.action == deallocated:
@@ -63,7 +57,7 @@ func (n *note) undo(server *Server) {
 			if _, taken := n.session.names[n.name]; taken {
 				n.session.cfg.Statements.put(n.st)
 			} else {
-				n.session.names[n.name] = named{st: n.st, ready: true}
+				n.session.names[n.name] = named{st: n.st, name: n.name}
 				n.session.texts += len(n.st.tail)
 			}
 		}
@@ -102,9 +96,6 @@ func (n *note) translate(body []byte) []byte {
 	case duplicate:
 		changed := bytes.ReplaceAll(body, []byte(`"`+takenName+`"`), []byte(`"`+n.name+`"`))
 		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
-	case bound:
-		changed := bytes.ReplaceAll(body, []byte(`"`+n.st.name+`"`), []byte(`"`+n.name+`"`))
-		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
 	case deallocated:
 		changed := bytes.ReplaceAll(body, []byte(takenName), []byte(n.name))
 		return appendMessage(nil, pgwire.MsgErrorResponse, changed)
@@ -112,6 +103,21 @@ func (n *note) translate(body []byte) []byte {
 		return pgwire.AppendError(nil, n.refusal)
 	}
 	return nil
+}
+
+// renamed returns what the client reads instead of an error that may name a statement as servers know it: the client's
+// name for it (W35), as when it does not exist, or wants other parameters than were bound. Nil: the error names none.
+func (c *Statements) renamed(body []byte, name string) []byte {
+	at := bytes.Index(body, []byte(`"`+c.prefix))
+	if at < 0 {
+		return nil
+	}
+	end := bytes.IndexByte(body[at+1:], '"')
+	if end < 0 {
+		return nil
+	}
+	theirs := bytes.Clone(body[at : at+1+end+1])
+	return appendMessage(nil, pgwire.MsgErrorResponse, bytes.ReplaceAll(body, theirs, []byte(`"`+name+`"`)))
 }
 
 // appendMessage appends a message with that body.

@@ -194,6 +194,9 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 	if head.note != nil {
 		v.instead = s.noted(typ, body, head.note, done)
 	}
+	if typ == pgwire.MsgErrorResponse && head.name != "" && s.size == headerSize+len(body) { // else it is larger than the buffer
+		v.instead = s.session.cfg.Statements.renamed(body, head.name)
+	}
 	s.session.observe(s, typ, status, body, head)
 	if v.instead != nil && typ == pgwire.MsgErrorResponse {
 		body = v.instead[headerSize:]

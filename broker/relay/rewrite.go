@@ -14,8 +14,8 @@ import (
 
 // named is a client's name for a statement.
 type named struct {
-	st    *statement
-	ready bool // the server has confirmed it
+	st   *statement
+	name string
 }
 
 // action is what a reply means to prepared statements.
@@ -30,7 +30,6 @@ const (
 	closed             // a Close of a name
 	deallocated        // DEALLOCATE of a name
 	refused            // sent so as to fail: the client reads the broker's own error
-	bound              // a Bind or Describe of a name whose Parse may yet fail
 	allGone            // DEALLOCATE ALL or DISCARD ALL: saved holds the names before it
 )
 
@@ -50,7 +49,7 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 		return errMustWait
 	}
 	delete(s.portals, string(body[:cut]))
-	st, name, n := s.lookup(server, rest[:end])
+	st, called, deallocates := s.lookup(server, rest[:end])
 	if st == nil {
 		return s.pass(server, msg)
 	}
@@ -61,9 +60,10 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 		if s.portals == nil {
 			s.portals = make(map[string]portal)
 		}
-		s.portals[string(body[:cut])] = portal{st: st, deallocates: name}
+		s.portals[string(body[:cut])] = portal{st: st, deallocates: deallocates}
 	}
-	server.ledger.sent(pgwire.MsgBind, 0, fromClient, n)
+	server.ledger.sent(pgwire.MsgBind, 0, fromClient, nil)
+	server.ledger.calls(called)
 	if st.name == string(rest[:end]) {
 		s.box.add(msg)
 		return nil
@@ -78,31 +78,26 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 
 // lookup finds the statement that a client's name means and has the server hold it, or, when it
 // deallocates one of the client's names, what is to run instead, with that name. Nil means that the
-// client has no such statement: the name goes to the server as it is, which knows none either. The
-// note, if any, is for the request that is to use the name.
-func (s *Session) lookup(server *Server, name []byte) (st *statement, deallocates string, n *note) {
+// client has no such statement: the name goes to the server as it is, which knows none either. called
+// is the name as the client reads it in errors, empty for the unnamed statement.
+func (s *Session) lookup(server *Server, name []byte) (st *statement, called, deallocates string) {
 	if len(name) == 0 {
 		if st = s.unnamed.now; st == nil {
 			s.dropUnnamed(server)
-			return nil, "", nil
+			return nil, "", ""
 		}
 	} else {
 		known, ok := s.names[string(name)]
 		if !ok {
-			return nil, "", nil
+			return nil, "", ""
 		}
-		if st = known.st; !known.ready {
-			n = &note{action: bound, session: s, name: string(name), st: st}
-		}
+		st, called = known.st, known.name
 	}
 	if deallocates = s.deallocated(st); deallocates != "" {
 		st = s.cfg.Statements.deallocate
-		if n != nil {
-			n.st = st
-		}
 	}
 	s.ensure(server, st)
-	return st, deallocates, n
+	return st, called, deallocates
 }
 
 // dropUnnamed takes away an unnamed statement that is not the client's.
@@ -125,8 +120,9 @@ func (s *Session) describe(server *Server, msg []byte) error {
 	if s.unsettledUse(server, body[1:end]) {
 		return errMustWait
 	}
-	st, _, n := s.lookup(server, body[1:end])
-	server.ledger.sent(pgwire.MsgDescribe, 'S', fromClient, n)
+	st, called, _ := s.lookup(server, body[1:end])
+	server.ledger.sent(pgwire.MsgDescribe, 'S', fromClient, nil)
+	server.ledger.calls(called)
 	if st == nil || st.name == string(body[1:end]) {
 		s.box.add(msg)
 		return nil

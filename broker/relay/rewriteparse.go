@@ -45,7 +45,7 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 		s.box.put(st.appendParse(s.box.room()))
 		server.prepared.add(st, s.printOn(server), server.ledger.seq)
 	}
-	s.names[n.name] = named{st: st}
+	s.names[n.name] = named{st: st, name: n.name}
 	s.texts += len(st.tail)
 	s.counts(n)
 	return nil
@@ -151,7 +151,7 @@ func (s *Session) parseHuge(server *Server, msg []byte, name string) error {
 	if name == "" {
 		s.ousted(server, st)
 	} else {
-		s.names[name] = named{st: st}
+		s.names[name] = named{st: st, name: name}
 		server.prepared.add(st, s.printOn(server), server.ledger.seq)
 	}
 	return nil

@@ -24,6 +24,9 @@ func (r *ring) push(t token) {
 	r.size++
 }
 
+// last is the token pushed last, which is still there.
+func (r *ring) last() *token { return &r.buf[(r.at+r.size-1)%len(r.buf)] }
+
 func (r *ring) grow() {
 	next := make([]token, max(8, 2*len(r.buf)))
 	for i := range r.size {

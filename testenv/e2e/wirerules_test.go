@@ -38,6 +38,8 @@ var wireRules = []struct {
 	{"W32 a Bind with large parameters", [][]byte{joined(parsed("w32", "select length($1)"), Msg('B', "\x00w32\x00\x00\x00\x00\x01\x00\x03\x00\x00"+strings.Repeat("x", 3<<16)+"\x00\x00"), executed(""), synced, unnames("w32"), synced)}},
 	{"W35 a used name in a failed block", [][]byte{joined(parsed("w35", "select 1"), synced), Query("begin"), Query("select 1/0"),
 		joined(parsed("w35", "commit"), synced), joined(parsed("w35", "select 2"), synced), Query("rollback"), joined(unnames("w35"), synced)}},
+	{"W35 a Bind without its parameters", [][]byte{joined(parsed("w35", "select $1::int"), parsed("same", "select $1::int"), synced, bound("", "w35"), executed(""), synced, bound("", "same"), synced),
+		joined(parsed("new", "select $1::text"), bound("", "new"), synced), joined(bound("", "w35"), Query("select 1"), synced, Query("deallocate w35")), Query("deallocate all")}},
 	{"W36 a lone Describe", [][]byte{joined(parsed("w36", "select $1::int"), synced), joined(Msg('D', "Sw36\x00"), synced), joined(bound("p", ""), synced), joined(unnames("w36"), synced)}},
 	{"W37 Close", [][]byte{joined(unnames("never"), synced), joined(parsed("w37", "select 37"), bound("w37", "w37"), Msg('C', "Pw37\x00"), bound("", "w37"), executed(""), unnames("w37"), synced)}},
 	{"W38 the unnamed statement after errors", [][]byte{
