@@ -2,7 +2,10 @@ package relay
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/race"
 )
@@ -58,6 +61,59 @@ func TestRewriteAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(1000, func() { run(boundRequest, boundReply) }); n != 0 {
 		t.Errorf("%.1f allocations for each, want none", n)
+	}
+}
+
+// durable is an Observer that waits as a strict one does, for what is recorded at once.
+type durable struct {
+	keeper
+	recorded chan struct{}
+}
+
+func (d *durable) Start(ctx context.Context, _ []*Statement) error {
+	select {
+	case d.recorded <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// To wait for its record costs a statement no allocation beside its text, and what ends the session or
+// cancels the statement ends the wait, the next one's included when it came too early.
+func TestStrictWaitAllocatesNothing(t *testing.T) {
+	if race.Enabled {
+		t.Skip("allocations are counted in the pass without -race")
+	}
+	to := &durable{recorded: make(chan struct{}, 1)}
+	s, server := audited(to, DetailStatements)
+	s.watch.gate = true
+	s.ctx, s.stop = context.WithCancelCause(t.Context())
+	now := time.Now()
+	run := func() {
+		s.watch.begin()
+		if err := s.inspect(simpleRequest, server, now); err != nil {
+			t.Fatal(err)
+		}
+		<-to.recorded
+		s.box.reset()
+		s.watch.sending(now)
+		s.plan(server, simpleRequest)
+		server.spans.reset()
+		server.scan(simpleReply)
+	}
+	run()
+	if n := testing.AllocsPerRun(1000, run); n > 1 {
+		t.Errorf("%.1f allocations a statement, want its text alone", n)
+	}
+	if to.last.SQLState != "00000" || !to.last.Started {
+		t.Errorf("told %+v", to.last)
+	}
+	s.stop(context.Canceled)
+	to.recorded <- struct{}{} // nothing more is recorded
+	s.watch.begin()
+	if err := s.inspect(simpleRequest, server, now); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wait of a session that has ended: %v", err)
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Session) inspect(b []byte, server *Server, now time.Time) error {
 	if len(w.starts) == 0 {
 		return nil
 	}
-	err := s.await(func(ctx context.Context) error { return w.to.Start(ctx, w.starts) })
+	err := s.await()
 	if err == nil {
 		return nil
 	}
@@ -39,18 +39,24 @@ type unrecorded struct{ tell *pgwire.Error }
 
 func (u *unrecorded) Error() string { return u.tell.Message }
 
-// await calls f with a context that the end of the session and a cancel request end.
-func (s *Session) await(f func(context.Context) error) error {
-	ctx, stop := context.WithCancelCause(s.ctx)
-	defer stop(nil)
-	s.mu.Lock()
-	s.waiting, s.waitingFrom = stop, time.Now()
-	s.mu.Unlock()
-	err := f(ctx)
-	s.mu.Lock()
-	s.waiting, s.waitingFrom = nil, time.Time{}
-	s.mu.Unlock()
+// await waits until the observer has recorded what is to start. The session's end and a cancel request end that.
+func (s *Session) await() error {
+	s.recording.begin()
+	if s.ctx.Err() != nil {
+		s.recording.cancel(context.Canceled) // interrupt may have come too early for it
+	}
+	s.noteWait(time.Now())
+	err := s.watch.to.Start(&s.recording, s.watch.starts)
+	s.noteWait(time.Time{})
+	s.recording.over()
 	return err
+}
+
+// noteWait notes since when the session waits for a record; zero: it does not.
+func (s *Session) noteWait(from time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waitingFrom = from
 }
 
 // Unrecorded is since when a statement of the session's waits for its record; zero: none does. Meanwhile

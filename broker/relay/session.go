@@ -104,18 +104,18 @@ type Session struct {
 	committed    int               // how many of pending a COMMIT has confirmed
 	pending      []change          // of settings, in the transaction under way
 
-	mu          sync.Mutex              // guards server and waiting; never held over I/O
-	server      *Server                 // the last that was leased; it may have been released
-	waiting     context.CancelCauseFunc // of a wait for the record of a statement
-	waitingFrom time.Time               // of that wait
+	mu          sync.Mutex // guards server and waitingFrom; never held over I/O
+	server      *Server    // the last that was leased; it may have been released
+	waitingFrom time.Time  // since then the record of a statement is waited for; zero: none is
 
-	turn     turn // of a wait for a server connection
-	end      atomic.Pointer[End]
-	draining atomic.Pointer[End]
-	stop     context.CancelCauseFunc
-	clocks   clocks
-	quiet    chan struct{} // signalled when the server has answered something
-	awaiting atomic.Bool   // somebody waits for that
+	turn      turn // of a wait for a server connection
+	recording turn // of a wait for the record of a statement
+	end       atomic.Pointer[End]
+	draining  atomic.Pointer[End]
+	stop      context.CancelCauseFunc
+	clocks    clocks
+	quiet     chan struct{} // signalled when the server has answered something
+	awaiting  atomic.Bool   // somebody waits for that
 
 	statements, errors, rows, cancels atomic.Int64
 	counters                          counters
@@ -184,6 +184,7 @@ func (s *Session) End(e End) {
 func (s *Session) interrupt() {
 	s.stop(context.Canceled)
 	s.turn.cancel(context.Canceled)
+	s.recording.cancel(context.Canceled)
 	s.cfg.Client.SetReadDeadline(past)
 	s.cfg.Client.SetWriteDeadline(time.Now().Add(lastWords))
 	if server := s.held(); server != nil {
@@ -328,16 +329,8 @@ func (s *Session) mustDestroy() bool {
 // Cancel cancels what the session runs or waits for, as a client's CancelRequest asks. It says
 // whether there was something to cancel and the server took notice.
 func (s *Session) Cancel(ctx context.Context) (bool, error) {
-	if s.turn.cancel(errCancelled) {
+	if s.turn.cancel(errCancelled) || s.recording.cancel(errCancelled) {
 		s.cancels.Add(1) // W76
-		return true, nil
-	}
-	s.mu.Lock()
-	waiting := s.waiting
-	s.mu.Unlock()
-	if waiting != nil {
-		s.cancels.Add(1)
-		waiting(errCancelled)
 		return true, nil
 	}
 	server := s.held()

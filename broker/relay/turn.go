@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// turn is the context of a session's wait for a server connection, which the session's end and a
-// cancel request end. It serves every wait of the session, one after the other, and costs nothing
-// until somebody waits on it: most leases do not, and those of a busy pool are many.
+// turn is the context of a session's wait, for a server connection or for the record of a statement, which
+// the session's end and a cancel request end. It serves every such wait of the session, one after the other,
+// and costs nothing until somebody waits on it: most leases do not, and those of a busy pool are many.
 //
 // Its Err is the cause. Safe for concurrent use.
 type turn struct {
