@@ -44,6 +44,7 @@ type process struct {
 	endpoint *adminHTTP
 	local    *adminSocket
 	reloader *reloader
+	manager  *manager
 
 	ctx        context.Context // of the background
 	stop       context.CancelFunc
@@ -120,7 +121,7 @@ func (p *process) takeOver() (err error) {
 
 func (p *process) openServer() (err error) {
 	settings := brokerConfig(p.cfg, p.log, p.trail, p.crowd)
-	settings.Reload = func(context.Context) ([]string, error) { return p.reloader.Reload(causeCommand) }
+	settings.Reload = func(context.Context) ([]string, error) { return p.replace(causeCommand) }
 	settings.Sinks = p.copies.gauges
 	settings.Peers, settings.Taken = p.place, p.taken
 	settings.Sockets, settings.LetGo = p.sockets, p.letGo
@@ -131,6 +132,7 @@ func (p *process) openServer() (err error) {
 	if p.server, err = broker.New(settings, p.first); err != nil {
 		return err
 	}
+	p.manager = &manager{log: p.log, released: p.server.Released, alive: p.server.Alive, drain: p.cfg.Shutdown.DrainTimeout}
 	p.reloader = &reloader{load: p.load, trust: p.sources, trail: p.trail, log: p.log, server: p.server, began: p.cfg, cfg: p.cfg}
 	return nil
 }
@@ -214,8 +216,7 @@ func (p *process) settle(ctx context.Context, served <-chan struct{}) error {
 		p.log.Info("taken over")
 		state = fmt.Sprintf("MAINPID=%d\n%s", os.Getpid(), daemon.SdNotifyReady)
 	}
-	defer notifyManager(ctx, p.log, state, p.server.Released)()
-	<-served
+	p.manager.run(ctx, state, served)
 	return nil
 }
 
@@ -232,12 +233,20 @@ func (p *process) later(after time.Duration, do func()) {
 
 // reload is SIGHUP; what comes of it is logged.
 func (p *process) reload() {
-	if _, err := p.reloader.Reload(causeSignal); err != nil {
+	if _, err := p.replace(causeSignal); err != nil {
 		return
 	}
 	if err := p.server.ReloadPeers(p.ctx); err != nil {
 		p.log.Warn("a process that drains after an upgrade has not reloaded", zap.Error(err))
 	}
+}
+
+// replace puts the files in force, or says why not, to the service manager, too.
+func (p *process) replace(cause string) (later []string, err error) {
+	done := p.manager.reloading()
+	later, err = p.reloader.Reload(cause)
+	done(err)
+	return later, err
 }
 
 // close ends what open has made. The audit is closed after everything that writes to it, and its last

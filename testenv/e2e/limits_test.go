@@ -131,17 +131,32 @@ func TestConsoleReload(t *testing.T) {
 	}
 }
 
-// The service manager is told when the broker is ready, alive and stopping.
+// The service manager is told when the broker is ready, alive, reloading and stopping, and how long that may take.
 func TestServiceManagerIsTold(t *testing.T) {
 	w := Shared(t)
 	manager := newServiceManager(t)
-	b := w.Start(t, Options{Rules: people})
+	b := w.Start(t, Options{Rules: people, Drain: "5m"})
 	manager.hear("WATCHDOG=1")
-	if manager.told[0] != "READY=1" {
+	if manager.told[0] != "READY=1\nSTATUS=serving" {
 		t.Errorf("told %q", manager.told)
 	}
+	b.Signal(syscall.SIGHUP)
+	manager.hear("RELOADING=1\nMONOTONIC_USEC=")
+	if said := manager.hear("READY=1"); !strings.Contains(said, "\nSTATUS=serving; configuration reloaded 20") {
+		t.Errorf("after a reload told %q", said)
+	}
+	if err := exec.Command("sh", "-c", `echo 'nonsense {' >> "$0"`, filepath.Join(b.Dir, "pgsignet.hcl")).Run(); err != nil {
+		t.Fatal(err)
+	}
+	b.Signal(syscall.SIGHUP)
+	manager.hear("RELOADING=1")
+	if said := manager.hear("READY=1"); !strings.Contains(said, "\nSTATUS=serving with the configuration before; a reload failed 20") {
+		t.Errorf("after a reload that failed told %q", said)
+	}
 	b.Signal(syscall.SIGTERM)
-	manager.hear("STOPPING=1")
+	if said := manager.hear("STOPPING=1"); !strings.Contains(said, "\nEXTEND_TIMEOUT_USEC=315000000") {
+		t.Errorf("told %q: systemd would end a long drain after TimeoutStopSec", said)
+	}
 }
 
 // A listener takes the socket that systemd has opened under its name.
