@@ -66,21 +66,12 @@ func (s *session) askPolicy(snap *Snapshot, r policy.Request) (*policy.Grant, er
 	return s.ask(snap.Policy, snap.Databases, r)
 }
 
-// ask decides the request. Physical replication is of a whole server and names no database, or
-// the word "replication" instead (pg_basebackup): it is granted by the first database that the
-// client may replicate from.
+// ask decides the request.
 func (s *session) ask(p *policy.Policy, databases []string, r policy.Request) (*policy.Grant, error) {
-	grant, err := p.Decide(r)
-	if err == nil || !s.physicalReplication() {
-		return grant, err
+	if s.physicalReplication() {
+		return p.DecidePhysical(r, databases)
 	}
-	for _, name := range databases {
-		r.Database = name
-		if grant, err := p.Decide(r); err == nil {
-			return grant, nil
-		}
-	}
-	return nil, err
+	return p.Decide(r)
 }
 
 func (s *session) physicalReplication() bool { return s.client.Startup.Replication() == "true" }

@@ -135,19 +135,12 @@ func (r *replay) login(l *recordedLogin) error {
 	})
 }
 
-// decide is what the broker does with a request: physical replication, which names no database, is
-// granted by the first that the client may replicate from.
+// decide is what the broker does with a request.
 func (r *replay) decide(request policy.Request, replication string) (*policy.Grant, error) {
-	grant, err := r.policy.Decide(request)
-	if err == nil || !request.Replication || replication == "database" {
-		return grant, err
+	if request.Replication && replication != "database" {
+		return r.policy.DecidePhysical(request, r.databases)
 	}
-	for _, request.Database = range r.databases {
-		if grant, err := r.policy.Decide(request); err == nil {
-			return grant, nil
-		}
-	}
-	return nil, err
+	return r.policy.Decide(request)
 }
 
 func outcomeOf(a policy.Access) outcome {
