@@ -57,18 +57,20 @@ func (l *ruleLint) upstreams(databases []*Database) []*Upstream {
 	return out
 }
 
-// anyAnchor warns of a map that every CA of a listener with several can reach (T91).
+// anyAnchor warns of a map that every CA of a listener with several can reach (T91). A SPIFFE ID is one
+// CA's to give only where trust domains have bundles (T27); elsewhere it is a name like any other.
 func (l *ruleLint) anyAnchor(i int, m *policy.Rule) {
-	narrow := len(m.Listeners) > 0 || slices.ContainsFunc(m.Match, func(c policy.Condition) bool {
-		return c.Field == policy.FieldAnchor || c.Field == policy.FieldSPIFFE
-	})
-	if narrow {
+	reads := func(f policy.Field) bool {
+		return slices.ContainsFunc(m.Match, func(c policy.Condition) bool { return c.Field == f })
+	}
+	if len(m.Listeners) > 0 || reads(policy.FieldAnchor) {
 		return
 	}
 	for j, listener := range l.cfg.Listeners {
-		if l.anchors[j] > 1 {
+		byDomain := reads(policy.FieldSPIFFE) && listener.SPIFFE != nil
+		if l.anchors[j] > 1 && !byDomain {
 			l.note(policy.Warning, i, "match", "Any CA can issue this",
-				"Listener %q trusts several CAs, and each of them can issue a certificate that fits. Name the one that is meant with anchor (SHA-256 of its certificate), or narrow the map with spiffe or listeners.",
+				"Listener %q trusts several CAs, and each of them can issue a certificate that fits. Name the one that is meant with anchor (SHA-256 of its certificate), or narrow the map with listeners, or with spiffe on a listener that has a spiffe block.",
 				listener.Name)
 			return
 		}
