@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"fmt"
 	"time"
 )
 
@@ -291,13 +290,4 @@ type End struct {
 	BytesOut   int64
 	Undoes     uint64 // the statements from this Stmt.ID on, of a transaction that was open, were rolled back; 0: none
 	Perhaps    bool   // of Undoes: unless they were committed unseen
-}
-
-// ParseLevel reads a level as the configuration writes it.
-func ParseLevel(s string) (Level, error) {
-	switch l := Level(s); l {
-	case LevelSession, LevelStatement, LevelFull:
-		return l, nil
-	}
-	return "", fmt.Errorf("audit level %q: must be session, statement or full", s)
 }

@@ -24,12 +24,6 @@ type CRLInfo struct {
 	Unusable   string // why it never counts, or ""
 }
 
-// LoadedAt is the time that Load was given.
-func (s *Snapshot) LoadedAt() time.Time { return s.at }
-
-// Config is what the snapshot was loaded from.
-func (s *Snapshot) Config() Config { return s.cfg }
-
 // Certificates lists the listener's own certificate and every anchor.
 func (s *Snapshot) Certificates() []CertInfo {
 	var out []CertInfo

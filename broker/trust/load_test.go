@@ -134,7 +134,7 @@ func TestInventory(t *testing.T) {
 		lists[0].Unusable != "" || lists[1].Unusable == "" || lists[0].NextUpdate.IsZero() {
 		t.Errorf("%+v", lists)
 	}
-	if s.LoadedAt().IsZero() || s.Config().Listener != "main" || len(s.Anchors()) != 2 {
+	if s.at.IsZero() || s.cfg.Listener != "main" || len(s.Anchors()) != 2 {
 		t.Error("inventory is incomplete")
 	}
 }

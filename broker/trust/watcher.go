@@ -25,15 +25,14 @@ type WatcherConfig struct {
 	Settle time.Duration // quiet time after a change before the files are read; 0: 100 ms
 
 	// OnChange is called, one call at a time, for everything that happened. It must return soon
-	// and may call any method of the Watcher but Install and Reload.
+	// and may call any method of the Watcher but Install.
 	OnChange func(Change)
 }
 
 // Causes of a Change.
 const (
-	CauseFile    = "file"
-	CauseCommand = "command"
-	CauseOCSP    = "ocsp" // a responder says revoked, or about stapling
+	CauseFile = "file"
+	CauseOCSP = "ocsp" // a responder says revoked, or about stapling
 )
 
 // Change is one attempt to replace a listener's snapshot.
@@ -136,14 +135,6 @@ func (w *Watcher) Poke() {
 	case w.poke <- struct{}{}:
 	default:
 	}
-}
-
-// Reload loads everything anew now, changed or not, and reports the outcome to OnChange too.
-func (w *Watcher) Reload() error {
-	w.loading.Lock()
-	defer w.loading.Unlock()
-	w.seen = scan(&w.Current().cfg, w.seen)
-	return w.replace(CauseCommand, true)
 }
 
 // replace loads a new snapshot and puts it in force; others says that more may have changed than our own

@@ -311,8 +311,8 @@ func TestA116OneBadFile(t *testing.T) {
 	list := revoke(f.alice)
 	list.Number = big.NewInt(2)
 	f.crl(f.Clients, "a.crl", list)
-	if err := w.Reload(); err == nil {
-		t.Error("Reload succeeded with a bad file")
+	if _, err := w.Prepare(f.cfg); err == nil {
+		t.Error("Prepare succeeded with a bad file")
 	}
 	if w.Current() != before {
 		t.Error("the snapshot changed")
@@ -341,19 +341,6 @@ func TestInstall(t *testing.T) {
 	f.write("other.crt", both)
 	w.until(t, loaded)
 	yes.check(t, w.Current(), peer(t, f.Client("alice")), time.Now())
-}
-
-// TestReload reports to OnChange, too, and loads what did not change as well.
-func TestReload(t *testing.T) {
-	f := newFixture(t)
-	w := f.watch(byEvent)
-	before := w.Current()
-	if err := w.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	if c := w.next(t); c.Cause != CauseCommand || c.Old != before || c.New != w.Current() {
-		t.Errorf("change %+v", c)
-	}
 }
 
 // TestWatchOCSP: a responder that says revoked, to a login, makes a new snapshot, so that the live

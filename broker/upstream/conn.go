@@ -63,9 +63,6 @@ func newConn(hc *pgconn.HijackedConn, p *peer, state serverState, now time.Time)
 	return c, nil
 }
 
-// Standby reports whether the server was in recovery at login.
-func (c *Conn) Standby() bool { return c.state.standby }
-
 // terminate is the Terminate message.
 var terminate = [5]byte{'X', 0, 0, 0, 4}
 

@@ -60,7 +60,7 @@ func TestTargets(t *testing.T) {
 				if err != nil {
 					t.Fatalf("round %d: %v", round, err)
 				}
-				if name[c.Addr] != tt.want || c.Standby() != (tt.want == "standby") {
+				if name[c.Addr] != tt.want || c.state.standby != (tt.want == "standby") {
 					t.Errorf("round %d: logged in to the %s, want %s", round, name[c.Addr], tt.want)
 				}
 				c.Close()

@@ -160,7 +160,7 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.PID != 99 || len(c.Secret) != 32 || c.Addr != server.Addr || c.ServerVersion != "15.18" || c.Created.Before(before) ||
-		c.CertSerial != l.broker.Leaf.SerialNumber.Text(16) || !c.CertNotAfter.Equal(l.broker.Leaf.NotAfter) || c.Standby() {
+		c.CertSerial != l.broker.Leaf.SerialNumber.Text(16) || !c.CertNotAfter.Equal(l.broker.Leaf.NotAfter) || c.state.standby {
 		t.Errorf("got %+v", c)
 	}
 	if len(c.Params) != len(fakepg.DefaultParams) || c.Params[0].Name != "DateStyle" {

@@ -1,46 +1,11 @@
 package sqllex_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
-
-func TestStatements(t *testing.T) {
-	for _, tt := range []struct {
-		sql  string
-		want []string
-	}{
-		{"", nil},
-		{" ; -- x\n ;", nil},
-		{"select 1", []string{"select 1"}},
-		{" select 1 ; /* a */ select 2 -- b", []string{"select 1", "select 2"}},
-		{"select ';', $$;$$, \";\"; show pools", []string{`select ';', $$;$$, ";"`, "show pools"}},
-		{"create rule r as on insert to t do also (select 1; select 2); select 3",
-			[]string{"create rule r as on insert to t do also (select 1; select 2)", "select 3"}},
-		{"create or replace function f() returns int begin atomic select case when true then 1 end; select 2; end; select 3",
-			[]string{"create or replace function f() returns int begin atomic select case when true then 1 end; select 2; end", "select 3"}},
-		{"create procedure p() begin atomic select 1; end; begin; end",
-			[]string{"create procedure p() begin atomic select 1; end", "begin", "end"}},
-		{"drop function f(int); begin; select 1", []string{"drop function f(int)", "begin", "select 1"}},
-		{"select 1); select 2", []string{"select 1)", "select 2"}},
-		{"select 'a", []string{"select 'a"}},
-	} {
-		if diff := cmp.Diff(tt.want, slices.Collect(sqllex.Statements(tt.sql))); diff != "" {
-			t.Errorf("%q: %s", tt.sql, diff)
-		}
-	}
-	for first := range sqllex.Statements("a; b; c") {
-		if first != "a" {
-			t.Errorf("went on to %q", first)
-		}
-		break
-	}
-}
 
 func TestFingerprint(t *testing.T) {
 	for _, tt := range []struct {

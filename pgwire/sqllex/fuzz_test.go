@@ -41,11 +41,6 @@ func FuzzClassify(f *testing.F) {
 			respaced.WriteString(gap + l.Text(token))
 			last = token.Kind
 		}
-		for name := range sqllex.Statements(sql) {
-			if name == "" {
-				t.Fatal("empty statement")
-			}
-		}
 		if want.Has(sqllex.Opaque) || l.Ambiguous() {
 			return // without an end, or with two readings
 		}

@@ -32,12 +32,6 @@ func Execute(portal string, rows uint32) []byte {
 	return appendBody(nil, pgwire.MsgExecute, binary.BigEndian.AppendUint32(append([]byte(portal), 0), rows))
 }
 
-// Describe asks for the shape of a statement, 'S', or portal, 'P'.
-func Describe(kind byte, name string) []byte { return pgwire.AppendDescribe(nil, kind, name) }
-
-// CloseNamed closes a statement, 'S', or portal, 'P'.
-func CloseNamed(kind byte, name string) []byte { return pgwire.AppendClose(nil, kind, name) }
-
 // CopyData is one piece of COPY data.
 func CopyData(data string) []byte { return appendBody(nil, pgwire.MsgCopyData, []byte(data)) }
 
@@ -49,9 +43,6 @@ func Flush() []byte { return pgwire.AppendEmpty(nil, pgwire.MsgFlush) }
 
 // Sync ends a batch.
 func Sync() []byte { return pgwire.AppendEmpty(nil, pgwire.MsgSync) }
-
-// Terminate says goodbye.
-func Terminate() []byte { return pgwire.AppendEmpty(nil, pgwire.MsgTerminate) }
 
 // appendBody appends one message.
 func appendBody(b []byte, typ byte, body []byte) []byte {

@@ -178,6 +178,3 @@ func (s *Server) SetTLS(ctx context.Context, t TLS) error {
 
 // Dir is the server's folder, which holds its data directory, socket and log.
 func (s *Server) Dir() string { return s.dir }
-
-// DataDir is PostgreSQL's data directory. It belongs to the server's user.
-func (s *Server) DataDir() string { return filepath.Join(s.dir, "data") }

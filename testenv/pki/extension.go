@@ -28,7 +28,6 @@ var (
 	OIDNameConstraints      = OID{2, 5, 29, 30}
 	OIDCRLDistributionPoint = OID{2, 5, 29, 31}
 	OIDAuthorityKeyID       = OID{2, 5, 29, 35}
-	OIDPolicyConstraints    = OID{2, 5, 29, 36}
 	OIDExtKeyUsage          = OID{2, 5, 29, 37}
 	OIDAuthorityInfoAccess  = OID{1, 3, 6, 1, 5, 5, 7, 1, 1}
 )
@@ -38,7 +37,6 @@ var (
 	EKUAny         = OID{2, 5, 29, 37, 0}
 	EKUServerAuth  = OID{1, 3, 6, 1, 5, 5, 7, 3, 1}
 	EKUClientAuth  = OID{1, 3, 6, 1, 5, 5, 7, 3, 2}
-	EKUCodeSigning = OID{1, 3, 6, 1, 5, 5, 7, 3, 3}
 	EKUOCSPSigning = OID{1, 3, 6, 1, 5, 5, 7, 3, 9}
 )
 

@@ -31,7 +31,6 @@ const (
 	RSA2047 KeyKind = "RSA-2047"
 	RSA2048 KeyKind = "RSA-2048"
 	RSA2052 KeyKind = "RSA-2052"
-	RSA3072 KeyKind = "RSA-3072"
 )
 
 // GenerateKey makes a fresh key pair of that kind; "" is P256.

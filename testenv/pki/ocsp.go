@@ -23,11 +23,8 @@ const (
 	OCSPUnknown
 )
 
-// OIDs of OCSP.
-var (
-	OIDOCSPNonce   = OID{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
-	OIDOCSPNoCheck = OID{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
-)
+// OIDOCSPNonce is the nonce extension's.
+var OIDOCSPNonce = OID{1, 3, 6, 1, 5, 5, 7, 48, 1, 2}
 
 // OCSPShape says how an OCSP response shall look. With only Serial set it says "good", is signed by the
 // CA itself, was issued an hour ago and holds for a day.
