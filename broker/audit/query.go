@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -87,7 +88,7 @@ func isASCII(s string) bool {
 // sessions prepares the conditions on sessions.
 func (m *matcher) sessions(q Query) error {
 	m.where(hexFlag(q.Cert), func(v *view, want []byte) bool { return bytes.HasPrefix(v.cert, want) })
-	m.where(strings.TrimLeft(hexFlag(q.Serial), "0"), func(v *view, want []byte) bool { return bytes.Equal(v.serial, want) })
+	m.where(serialFlag(q.Serial), func(v *view, want []byte) bool { return bytes.Equal(v.serial, want) })
 	m.where(q.CN, func(v *view, want []byte) bool { return bytes.Equal(v.cn, want) })
 	m.where(q.SPIFFE, func(v *view, want []byte) bool { return bytes.Equal(v.spiffe, want) })
 	m.where(q.Database, func(v *view, want []byte) bool { return bytes.Equal(v.database, want) })
@@ -123,6 +124,14 @@ func (m *matcher) sessions(q Query) error {
 
 // hexFlag takes a fingerprint or serial as people paste it: any case, with colons.
 func hexFlag(s string) string { return strings.ToLower(strings.ReplaceAll(s, ":", "")) }
+
+// serialFlag is a serial number as the record has it; zero is one, too.
+func serialFlag(s string) string {
+	if s == "" {
+		return ""
+	}
+	return cmp.Or(strings.TrimLeft(hexFlag(s), "0"), "0")
+}
 
 func (m *matcher) where(want string, found func(*view, []byte) bool) {
 	if want != "" {

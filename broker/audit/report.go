@@ -216,7 +216,7 @@ func (r *report) statement(s *session, wanted bool) {
 			r.undo(s)
 			return
 		}
-		ok = r.m.text == ""
+		ok = ok && (r.m.text == "" || len(r.v.text)+len(r.v.textB64) > 0) // a text of its own: what ran was another
 	}
 	if wanted && ok {
 		n := Sum{}

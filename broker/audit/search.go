@@ -167,7 +167,11 @@ func (s *search) line(h head, text []byte) error {
 	switch Event(h.event) {
 	case SessionOpen, SessionClose:
 	default:
-		if !wanted || !s.m.mayFit(text) || s.others(&h) || !s.mayHaveText(&h) {
+		if !wanted || s.others(&h) || !s.mayHaveText(&h) {
+			return nil
+		}
+		if !s.m.mayFit(text) {
+			s.forget(&h)
 			return nil
 		}
 	}
@@ -261,10 +265,30 @@ func (s *search) half(text []byte, k *known) error {
 	}
 	st := s.starts[key]
 	delete(s.starts, key)
-	if st == nil && s.m.text != "" || !s.m.isState(&s.v) {
+	if !s.m.isState(&s.v) {
 		return nil
 	}
+	if st == nil && s.m.text != "" { // its start has another text, or lies before what is searched
+		var ok bool
+		if ok, s.lower = s.m.hasText(&s.v, s.lower); !ok {
+			return nil
+		}
+	}
 	return s.whole(st, text, k)
+}
+
+// forget drops the start of the statement that a line ends, of which it is plain that it does not fit: a start
+// is kept for the SQLSTATE of its end, and there may be millions.
+func (s *search) forget(h *head) {
+	if len(s.starts) == 0 || Event(h.event) != Statement || !bytes.Contains(h.rest, []byte(`"phase":"end"`)) {
+		return
+	}
+	rest, ok := bytes.CutPrefix(h.rest, []byte(`,"sid":"`))
+	sid, _, found := bytes.Cut(rest, []byte{'"'})
+	_, rest, begins := bytes.Cut(rest, []byte(`"stmt":{"id":`))
+	if id, _, more := bytes.Cut(rest, []byte{','}); ok && found && begins && more {
+		delete(s.starts, stmtKey{string(sid), string(id)})
+	}
 }
 
 // whole gives the end of a statement with its start, as far as that was not given before.

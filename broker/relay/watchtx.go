@@ -105,7 +105,7 @@ func (w *watch) undo(e *entry) {
 	}
 	e.Undoes, e.Perhaps = t.first, t.vague
 	for _, d := range w.done {
-		if d != e && d.ID >= t.first && d.SQLState == "00000" {
+		if d != e && d.runs() && d.ID >= t.first && d.SQLState == "00000" {
 			d.Undone = !t.vague
 		}
 	}
