@@ -27,6 +27,8 @@ func TestA54NameConstraints(t *testing.T) {
 		{"DNS other", nil, []pki.GeneralName{pki.DNSName("example.com")}, pki.Shape{DNS: []string{"a.example.org"}}, yes},
 		{"leading dot", []pki.GeneralName{pki.DNSName(".example.com")}, nil, pki.Shape{DNS: []string{"a.example.com"}}, want{"name_constraint", "leading dot"}},
 
+		{"leading dot, excluded", nil, []pki.GeneralName{pki.DNSName(".example.org")}, pki.Shape{DNS: []string{"a.example.com"}}, want{"name_constraint", "leading dot"}},
+
 		{"email permitted", []pki.GeneralName{pki.RFC822Name("example.com")}, nil, pki.Shape{Email: []string{"a@example.com"}}, yes},
 		{"email not permitted", []pki.GeneralName{pki.RFC822Name("example.com")}, nil, pki.Shape{Email: []string{"a@example.org"}}, no(NameConstraint)},
 		{"email excluded", nil, []pki.GeneralName{pki.RFC822Name("a@example.com")}, pki.Shape{Email: []string{"a@example.com"}}, no(NameConstraint)},
@@ -47,6 +49,7 @@ func TestA54NameConstraints(t *testing.T) {
 		{"DN excluded folds case and type", nil, []pki.GeneralName{dir(acme)}, subject(upper, pki.CN("alice")), no(NameConstraint)},
 		{"DN excluded folds space", nil, []pki.GeneralName{dir(pki.O("Acme  Corp"))}, subject(pki.O(" acme corp"), pki.CN("alice")), no(NameConstraint)},
 		{"DN excluded, BMPString", nil, []pki.GeneralName{dir(acme)}, subject(pki.RDN{pki.BMP(pki.OIDOrganization, "aCME")}, pki.CN("alice")), no(NameConstraint)},
+		{"DN excluded folds the order in an RDN", nil, []pki.GeneralName{dir(append(pki.O("Acme"), pki.OU("Ops")...))}, subject(append(pki.OU("Ops"), pki.O("Acme")...), pki.CN("alice")), no(NameConstraint)},
 		{"DN other", nil, []pki.GeneralName{dir(acme)}, subject(pki.O("Else"), pki.CN("alice")), yes},
 		{"DN in the SAN", []pki.GeneralName{dir(acme)}, nil, pki.Shape{Subject: pki.Name{acme, pki.CN("a")}, SAN: []pki.GeneralName{dir(pki.O("Evil"))}}, no(NameConstraint)},
 		{"every DN excluded", nil, []pki.GeneralName{dir()}, subject(acme), no(NameConstraint)},

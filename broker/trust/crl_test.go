@@ -170,6 +170,10 @@ func TestA59WrongSigner(t *testing.T) {
 		"unknown critical extension": f.crl(f.Clients, "h.crl", pki.CRLShape{Ext: []pki.Extension{critical(pki.StringExtension(oidTeam, 0, "x"))}}),
 		"unknown critical extension of an entry": f.crl(f.Clients, "i.crl", pki.CRLShape{Revoked: []pki.Revoked{
 			{Serial: big.NewInt(5), Ext: []pki.Extension{critical(pki.StringExtension(oidTeam, 0, "x"))}}}}),
+		"entries of another issuer": f.crl(f.Clients, "j.crl", pki.CRLShape{Revoked: []pki.Revoked{
+			{Serial: big.NewInt(5), Ext: []pki.Extension{{ID: pki.OID{2, 5, 29, 29}, Value: []byte("\x30\x03\x82\x01a")}}}}}),
+		"AKI with another serial": f.crl(f.Clients, "k.crl", pki.CRLShape{Omit: []pki.OID{pki.OIDAuthorityKeyID},
+			Ext: []pki.Extension{{ID: pki.OIDAuthorityKeyID, Value: []byte("\x30\x04\x82\x02\x01\x02")}}}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f.cfg.CRL = []string{path}

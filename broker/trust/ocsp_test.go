@@ -177,6 +177,7 @@ func TestA68Delegates(t *testing.T) {
 		{"expired", f.Clients, with(func(s *pki.Shape) { s.NotAfter = time.Now().Add(-time.Second) }), false},
 		{"not yet valid", f.Clients, with(func(s *pki.Shape) { s.NotBefore = time.Now().Add(time.Hour) }), false},
 		{"of another CA", other, delegate, false},
+		{"issued under another name", f.Clients, with(func(s *pki.Shape) { s.Issuer = pki.Name{pki.CN("Other")} }), false},
 		{"signed by another key", f.Clients, with(func(s *pki.Shape) { s.SignedBy = other.Key }), false},
 		{"weak key", f.Clients, with(func(s *pki.Shape) { s.Kind = pki.RSA1024 }), false},
 		{"signed with SHA-1", f.Clients, with(func(s *pki.Shape) { s.SigAlg = pki.ECDSAWithSHA1 }), false},
@@ -198,6 +199,10 @@ func TestA68Delegates(t *testing.T) {
 	}
 	t.Run("responder ID of another", func(t *testing.T) {
 		f.responder.says(f.about(f.Clients, pki.OCSPShape{ResponderID: f.alice.X509}))
+		f.noAnswer(t)
+	})
+	t.Run("a delegate that is not the one named", func(t *testing.T) {
+		f.responder.says(f.about(f.Clients, pki.OCSPShape{Responder: f.Issue(f.Clients, delegate), ResponderID: f.alice.X509}))
 		f.noAnswer(t)
 	})
 	t.Run("the CA embeds itself", func(t *testing.T) {

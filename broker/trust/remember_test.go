@@ -53,3 +53,26 @@ func TestT48EveryPresentedCertificate(t *testing.T) {
 	no(UnknownCA).check(t, s, p[:1], time.Now())
 	yes.check(t, s, p, time.Now())
 }
+
+// TestT44EveryCertificateBelow: a CA's constraints bind the CAs below it, not the leaf alone.
+func TestT44EveryCertificateBelow(t *testing.T) {
+	f := newFixture(t)
+	acme := pki.O("Acme")
+	root := f.Root(pki.Shape{CN: "Root", Ext: []pki.Extension{pki.NameConstraints([]pki.GeneralName{pki.DirectoryName(pki.Name{acme})}, nil)}})
+	f.cfg.ClientCA = []string{f.WriteCA(root, "root")}
+	s := f.load(nil)
+	leaf := pki.Shape{Subject: pki.Name{acme, pki.CN("alice")}}
+	for _, tt := range []struct {
+		name string
+		sub  pki.Name
+		want want
+	}{
+		{"inside", pki.Name{acme, pki.CN("Sub")}, yes},
+		{"outside", pki.Name{pki.O("Evil"), pki.CN("Sub")}, no(NameConstraint)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sub := f.Intermediate(root, pki.Shape{Subject: tt.sub})
+			tt.want.check(t, s, peer(t, f.Issue(sub, leaf)), time.Now())
+		})
+	}
+}
