@@ -241,16 +241,23 @@ func (a *admission) cancel(frame pgwire.Frame) (*Cancel, error) {
 	return &Cancel{Key: p.Cancel, Addr: a.addr, TLS: a.state, Conn: a.conn}, nil
 }
 
-// handshake runs TLS on the socket, in the cap on handshakes.
+// handshake runs TLS on the socket, in the cap on handshakes. Nothing is made for it before there is a slot:
+// in a flood many wait for theirs, and most of them leave.
 func (a *admission) handshake() error {
 	a.stage = StageTLS
-	deepen(len(a.cfg.Listener))
 	began := time.Now()
 	o := a.conn.wire.opening
-	o.slots, o.from, o.sent = a.cfg.Handshakes, a.addr.Addr(), false
+	o.from, o.sent = a.addr.Addr(), false
+	if o.slots = a.cfg.Handshakes; o.slots != nil {
+		defer o.leave() // also when crypto/tls panics
+		if err := o.acquire(a.conn.wire.raw); err != nil {
+			return err
+		}
+	}
+	deepen(len(a.cfg.Listener))
 	a.conn.wire.records = records{} // what came before was not TLS
 	server := tls.Server(a.conn.wire, a.cfg.TLS())
-	err := o.handshake(server)
+	err := server.Handshake() // ends by the deadline of the socket
 	a.tlsTime = time.Since(began)
 	if err != nil {
 		return err
@@ -272,15 +279,6 @@ const handshakeStack = 10 << 10
 func deepen(at int) byte {
 	var frame [handshakeStack]byte
 	return frame[at%handshakeStack]
-}
-
-// handshake computes in the cap, and gives its slot back also when crypto/tls panics.
-func (o *opening) handshake(server *tls.Conn) error {
-	defer func() {
-		o.release()
-		o.slots = nil
-	}()
-	return server.Handshake() // ends by the deadline of the socket
 }
 
 // startup reads the start-up packet, inside TLS or on a trusted socket.

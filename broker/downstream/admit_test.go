@@ -211,8 +211,8 @@ type slots struct{ *semaphore.Weighted }
 func (s slots) Acquire(ctx context.Context, _ netip.Addr, _ bool) (bool, error) {
 	return false, s.Weighted.Acquire(ctx, 1)
 }
-func (s slots) Release(bool, time.Duration) { s.Weighted.Release(1) }
-func (s slots) Proven(netip.Addr)           {}
+func (s slots) Release(downstream.Use, time.Duration) { s.Weighted.Release(1) }
+func (s slots) Proven(netip.Addr)                     {}
 
 // T86: the cap on handshakes counts those that compute. Clients that stall hold no slot.
 func TestHandshakesCap(t *testing.T) {
@@ -252,8 +252,8 @@ func (c *crowded) Acquire(context.Context, netip.Addr, bool) (bool, error) {
 	return true, nil
 }
 
-func (c *crowded) Release(first bool, _ time.Duration) {
-	if first {
+func (c *crowded) Release(use downstream.Use, _ time.Duration) {
+	if use == downstream.Began {
 		c.began.Store(true)
 	}
 }

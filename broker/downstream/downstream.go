@@ -44,15 +44,24 @@ type Config struct {
 // Slots shares out the processor among handshakes.
 type Slots interface {
 	// Acquire waits for a slot, or for ctx's end and returns its error. first says that the client, who
-	// comes from that address, has not been answered yet. flood says that so many handshakes come to
-	// nothing that all shall give way to everything else.
-	Acquire(ctx context.Context, from netip.Addr, first bool) (flood bool, err error)
-	// Release gives a slot back, which has computed for so long.
-	Release(first bool, computed time.Duration)
+	// comes from that address, has not been answered yet. waited says that there was none free.
+	Acquire(ctx context.Context, from netip.Addr, first bool) (waited bool, err error)
+	// Release gives a slot back, which has been used for that, for so long.
+	Release(use Use, computed time.Duration)
 	// Proven says that a client from that address has come to something: it has logged in, or cancelled
 	// a statement of its own.
 	Proven(from netip.Addr)
 }
+
+// Use is what a slot was used for.
+type Use int
+
+// The uses of a slot.
+const (
+	Nothing Use = iota // the client had left, or has sent a part of a message
+	Began              // it was answered for the first time
+	WentOn             // what it sent then was read
+)
 
 // Client is an admitted connection: TLS is up, the start-up packet is read, nobody is
 // authenticated. The caller owns Conn and closes it.

@@ -51,7 +51,6 @@ type opening struct {
 	slots   Slots
 	from    netip.Addr
 	holding time.Time // since when it has a slot; zero: it has none
-	gentle  bool      // its thread gives way to others
 	// sent says that TLS has sent something, answered that it had when the slot was given.
 	sent, answered bool
 
@@ -94,33 +93,61 @@ func (o *opening) read(raw net.Conn, p []byte) (int, error) {
 	if o.slots == nil {
 		return raw.Read(p)
 	}
+	if n, err := readNow(raw, p); n > 0 || err != nil {
+		return n, err
+	}
 	o.release()
 	n, err := raw.Read(p)
 	if err != nil {
 		return n, err
 	}
-	flood, err := o.slots.Acquire(o.ctx, o.from, !o.sent)
-	if err != nil {
+	if err := o.acquire(raw); err != nil {
 		return 0, err
 	}
-	o.answered, o.holding = o.sent, time.Now()
-	if !flood {
-		return n, nil
-	}
-	if hungUp(raw) { // while it waited: nobody would read the answer
-		return 0, io.ErrUnexpectedEOF
-	}
-	o.gentle = giveWay()
 	return n, nil
 }
 
-func (o *opening) release() {
-	if o.gentle {
-		goOn()
-		o.gentle = false
+// readNow is a Read that does not wait, where the socket has it: with nothing it returns 0 and no error.
+func readNow(raw net.Conn, p []byte) (int, error) {
+	if s, ok := raw.(*sock.Conn); ok {
+		return s.ReadNow(p)
 	}
+	return 0, nil
+}
+
+// acquire waits for a slot.
+func (o *opening) acquire(raw net.Conn) error {
+	waited, err := o.slots.Acquire(o.ctx, o.from, !o.sent)
+	if err != nil {
+		return err
+	}
+	o.answered, o.holding = o.sent, time.Now()
+	if waited && hungUp(raw) { // nobody would read the answer
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// leave ends what the slots are for.
+func (o *opening) leave() {
+	o.release()
+	o.slots = nil
+}
+
+// use is what the slot that it has was used for.
+func (o *opening) use() Use {
+	switch {
+	case o.answered:
+		return WentOn
+	case o.sent:
+		return Began
+	}
+	return Nothing
+}
+
+func (o *opening) release() {
 	if !o.holding.IsZero() {
-		o.slots.Release(o.sent && !o.answered, time.Since(o.holding))
+		o.slots.Release(o.use(), time.Since(o.holding))
 		o.holding = time.Time{}
 	}
 }

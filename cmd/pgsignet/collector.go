@@ -13,18 +13,18 @@ import (
 // the price of one.
 const leastHeap = 16 << 20
 
-// usualPercent is Go's own GOGC, and mostPercent the one by which an empty heap grows to leastHeap: Go
-// lets it grow to 4 MiB times GOGC / 100.
+// floodGarbage is how much garbage may lie in the heap in a flood of handshakes, in bytes. Each leaves some
+// 50 KB, and a collection takes a processor from sessions for some 30 ms. In a storm of logins that are finished
+// it may not: what they keep would lie between the garbage, and 5 000 idle clients take 2 KB more each.
+const floodGarbage = 128 << 20
+
+// usualPercent is Go's own GOGC. mostPercent and floodMost are those by which an empty heap grows to leastHeap
+// and floodGarbage: Go lets it grow to 4 MiB times GOGC / 100.
 const (
 	usualPercent = 100
 	mostPercent  = leastHeap / (4 << 20) * 100
+	floodMost    = floodGarbage / (4 << 20) * 100
 )
-
-// floodGarbage is how much garbage may lie in the heap in a flood of handshakes, in bytes, if mostPercent
-// allows it. Each leaves some 50 KB, and a collection takes a processor from sessions for a tenth of a
-// second. In a storm of logins that are finished it may not: what they keep would lie between the garbage, and
-// 5 000 idle clients take 2 KB more each.
-const floodGarbage = 128 << 20
 
 // collector sets GOGC anew after every collection, so that a small heap may grow to leastHeap, or by
 // floodGarbage in a flood. Any other is collected as ever; so is every heap if GOGC says when.
@@ -87,7 +87,7 @@ func percentFor(live, roots uint64) int {
 
 // floodPercent is the GOGC by which a heap may grow by floodGarbage.
 func floodPercent(live, roots uint64) int {
-	return int(min(mostPercent, floodGarbage*100/max(1, live+roots)))
+	return int(min(floodMost, floodGarbage*100/max(1, live+roots)))
 }
 
 // readReachable is what the last collection found in use of the heap, and in roots, in bytes.

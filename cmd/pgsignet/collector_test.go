@@ -85,7 +85,7 @@ func TestCollectorInAFlood(t *testing.T) {
 	for _, tt := range []struct {
 		live, roots uint64
 		want        int
-	}{{0, 0, 400}, {32 * mb, 0, 400}, {40 * mb, 24 * mb, 200}, {4096 * mb, 0, 3}} {
+	}{{0, 0, 3200}, {4 * mb, 0, 3200}, {32 * mb, 0, 400}, {40 * mb, 24 * mb, 200}, {4096 * mb, 0, 3}} {
 		if got := floodPercent(tt.live, tt.roots); got != tt.want {
 			t.Errorf("%d MB: %d %%, want %d", (tt.live+tt.roots)/mb, got, tt.want)
 		}

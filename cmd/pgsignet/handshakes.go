@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/downstream"
 )
 
 // handshakeShare is how many handshakes compute at once, over all listeners: one processor less than
@@ -62,17 +64,16 @@ func newHandshakes(crowd *crowd, n int) *handshakes {
 // fewer has n slots of its own.
 func (h *handshakes) fewer(n int) *handshakes { return newHandshakes(h.crowd, n) }
 
-// restTimes: in a flood one processor of two gives an eighth of itself to first answers, of more half.
+// restTimes: in a flood one processor of two gives a sixteenth of itself to first answers, of more half.
 func restTimes(processors int) time.Duration {
 	if processors <= 2 {
-		return 7
+		return 15
 	}
 	return 1
 }
 
-// Acquire waits for a slot, or for ctx's end and returns its error. flood says that far more handshakes
-// are begun than come to a login, or were just now.
-func (h *handshakes) Acquire(ctx context.Context, from netip.Addr, first bool) (flood bool, err error) {
+// Acquire is that of downstream.Slots.
+func (h *handshakes) Acquire(ctx context.Context, from netip.Addr, first bool) (waited bool, err error) {
 	h.mu.Lock()
 	line := h.lineOf(from, first)
 	t := &turn{come: make(chan struct{})}
@@ -80,13 +81,13 @@ func (h *handshakes) Acquire(ctx context.Context, from netip.Addr, first bool) (
 	h.serve()
 	waits, many := !t.here(), h.finish.Len()+h.known.Len()+h.strange.Len() > fewWait
 	h.mu.Unlock()
-	if waits {
-		if many {
-			h.crowd.seen(time.Now())
-		}
-		err = h.wait(ctx, t, line, place)
+	if !waits {
+		return false, nil
 	}
-	return h.crowd.flood(), err
+	if many {
+		h.crowd.seen(time.Now())
+	}
+	return true, h.wait(ctx, t, line, place)
 }
 
 func (h *handshakes) lineOf(from netip.Addr, first bool) *line {
@@ -123,17 +124,20 @@ func (t *turn) here() bool {
 	}
 }
 
-// Release gives a slot back after so much computing, for the first answer to a client or a later one.
-func (h *handshakes) Release(first bool, computed time.Duration) {
+// Release is that of downstream.Slots. In a flood a slot rests, except after a client that had been answered.
+func (h *handshakes) Release(use downstream.Use, computed time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.free++
-	if now := time.Now(); first && h.debt.begun(now) {
+	now := time.Now()
+	h.debt.age(now)
+	if use == downstream.Began {
+		h.debt.add()
+	}
+	if use != downstream.WentOn && h.debt.large() {
 		h.crowd.attacks(now)
-		if h.rests > 0 {
-			h.tired++
-			h.crowd.later(h.rests*computed, h.rested)
-		}
+		h.tired++
+		h.crowd.later(max(leastRest, h.rests*computed), h.rested)
 	}
 	h.serve()
 }
@@ -189,6 +193,10 @@ func (h *handshakes) next() *line {
 // before says whether somebody of l goes before others, if there are any.
 func before(l *line, others bool) bool { return l.Len() > 0 && (l.row < inRow || !others) }
 
+// leastRest is how long a slot rests at least. A client that had left takes no computing, but to record and
+// close it takes some 0.1 ms, and hundreds of them in a row would keep sessions from a processor.
+const leastRest = 2 * time.Millisecond
+
 // debt is how many more handshakes have been begun than have come to a login. It ages, since some clients
 // only look.
 type debt struct {
@@ -197,17 +205,17 @@ type debt struct {
 }
 
 // A debt up to patience is that of clients that come at once: so many answers are on their way from a
-// client 100 ms away when 5 000 a second are begun. It grows to twice that and ages by forgiven a second.
+// client 100 ms away when 5 000 a second are begun. It grows to twice that and ages by forgiven a second: so
+// many are begun in a flood however long the rests are.
 const (
 	patience = 512
-	forgiven = 200
+	forgiven = 20
 )
 
-// begun adds a handshake, and says whether there are too many.
-func (d *debt) begun(now time.Time) bool {
-	d.n = max(0, d.n-forgiven*now.Sub(d.last).Seconds())
-	d.n, d.last = min(d.n+1, 2*patience), now
-	return d.n > patience
+func (d *debt) age(now time.Time) {
+	d.n, d.last = max(0, d.n-forgiven*now.Sub(d.last).Seconds()), now
 }
 
-func (d *debt) paid() { d.n = max(0, d.n-1) }
+func (d *debt) add()        { d.n = min(d.n+1, 2*patience) }
+func (d *debt) paid()       { d.n = max(0, d.n-1) }
+func (d *debt) large() bool { return d.n > patience }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/downstream"
 )
 
 // calls is a later, and a way to wait for all that it has begun.
@@ -98,7 +100,7 @@ func TestHandshakesFinishWhatIsBegun(t *testing.T) {
 					t.Error(err)
 				}
 				got = append(got, name)
-				h.Release(false, 0)
+				h.Release(downstream.WentOn, 0)
 			})
 			synctest.Wait()
 		}
@@ -112,7 +114,7 @@ func TestHandshakesFinishWhatIsBegun(t *testing.T) {
 		for _, name := range []string{"begun 1", "begun 2", "begun 3", "begun 4"} {
 			come(name, somewhere, false)
 		}
-		h.Release(false, 0)
+		h.Release(downstream.WentOn, 0)
 		waiting.Wait()
 		want := []string{"begun 1", "begun 2", "begun 3", "known 1", "begun 4", "known 2", "known 3", "stranger 1",
 			"known 4", "stranger 2", "stranger 3"}
@@ -153,15 +155,15 @@ func TestHandshakesRestInAFlood(t *testing.T) {
 		h.rests = 3
 		began := time.Now()
 		for range n {
-			for _, first := range []bool{true, false} {
-				if !first && !finishes {
+			for _, use := range []downstream.Use{downstream.Began, downstream.WentOn} {
+				if use == downstream.WentOn && !finishes {
 					continue
 				}
-				if _, err := h.Acquire(t.Context(), somewhere, first); err != nil {
+				if _, err := h.Acquire(t.Context(), somewhere, use == downstream.Began); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(computed)
-				h.Release(first, computed)
+				h.Release(use, computed)
 			}
 			if finishes && proves {
 				h.Proven(somewhere)
@@ -189,14 +191,31 @@ func TestHandshakesRestInAFlood(t *testing.T) {
 		if _, err := h.Acquire(t.Context(), somewhere, false); err != nil || time.Since(began) > 0 {
 			t.Errorf("a client that finishes waited %v (%v)", time.Since(began), err)
 		}
-		h.Release(false, computed)
+		h.Release(downstream.WentOn, computed)
+		began = time.Now()
+		const left = 100
+		for range left {
+			if _, err := h.Acquire(t.Context(), somewhere, true); err != nil {
+				t.Fatal(err)
+			}
+			h.Release(downstream.Nothing, 0)
+		}
+		if took := time.Since(began); took < (left-1)*leastRest {
+			t.Errorf("%d clients that had left took %v, want a rest of %v after each", left, took, leastRest)
+		}
 		time.Sleep(time.Duration(2*patience/forgiven+1) * time.Second)
 		began = time.Now()
 		for range patience / 2 {
 			if _, err := h.Acquire(t.Context(), somewhere, true); err != nil {
 				t.Fatal(err)
 			}
-			h.Release(true, computed)
+			h.Release(downstream.Began, computed)
+		}
+		for range 10 * patience {
+			if _, err := h.Acquire(t.Context(), somewhere, true); err != nil {
+				t.Fatal(err)
+			}
+			h.Release(downstream.Nothing, 0)
 		}
 		if time.Since(began) > 0 {
 			t.Errorf("after the flood handshakes took %v to begin", time.Since(began))

@@ -13,8 +13,8 @@ const giveBackEvery = 2 * time.Second
 
 // giveBackMemory returns memory to the system after a storm of logins, until ctx ends. A handshake
 // leaves some 50 KB of garbage; thousands at once make a heap that is mostly that, and clients that
-// are idle allocate nothing that would have it collected.
-func giveBackMemory(ctx context.Context) {
+// are idle allocate nothing that would have it collected. In a flood there is use for all of it.
+func giveBackMemory(ctx context.Context, flooded func() bool) {
 	tick := time.NewTicker(giveBackEvery)
 	defer tick.Stop()
 	last := readHeap()
@@ -26,7 +26,7 @@ func giveBackMemory(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := readHeap()
-		if now.wasteful(last, returned) {
+		if !flooded() && now.wasteful(last, returned) {
 			runtime.GC() // one collection halves a stack once, and leaves what lies in a sync.Pool to the next
 			debug.FreeOSMemory()
 			now = readHeap()
@@ -54,18 +54,18 @@ func readHeap() heap {
 	return heap{live: value(0), allocated: value(1)}
 }
 
-// Unless leastWaste was allocated since memory was last returned it is not worth it; nor is it while
-// the process allocates more than quietAllocation in giveBackEvery: it would need the memory again. In
-// bytes.
+// Unless leastWaste was allocated since memory was last returned it is not worth it, in bytes; nor is it
+// while the last giveBackEvery has more than one part in stormParts of that: the process would need the memory
+// again, and be stopped for it again and again. What never ceases is returned every stormParts looks.
 const (
-	leastWaste      = 16 << 20
-	quietAllocation = 16 << 20
+	leastWaste = 16 << 20
+	stormParts = 16
 )
 
 // wasteful says whether collecting and returning memory is worth its time: the process is quiet, and
 // since returned it has allocated much, and at least half of what is in use. That much the collector
 // itself would have gone through once or twice. last is the state one tick before.
 func (h heap) wasteful(last, returned heap) bool {
-	return h.allocated-last.allocated <= quietAllocation &&
-		h.allocated-returned.allocated >= max(leastWaste, h.live/2)
+	wasted := h.allocated - returned.allocated
+	return wasted >= max(leastWaste, h.live/2) && h.allocated-last.allocated <= wasted/stormParts
 }

@@ -17,6 +17,8 @@ func TestMemoryIsGivenBackWhenQuietAndWasted(t *testing.T) {
 	}{
 		{"after a storm", 50 * mb, 90 * mb, 90 * mb, 4 * mb, true},
 		{"in a storm", 50 * mb, 90 * mb, 70 * mb, 4 * mb, false},
+		{"while a few log in all the time", 50 * mb, 90 * mb, 84 * mb, 4 * mb, false},
+		{"and have for long", 50 * mb, 104 * mb, 98 * mb, 4 * mb, true},
 		{"too little", 4 * mb, 19 * mb, 19 * mb, 4 * mb, false},
 		{"little beside what is in use", 400 * mb, 190 * mb, 190 * mb, 4 * mb, false},
 		{"returned already", 50 * mb, 90 * mb, 90 * mb, 90 * mb, false},
@@ -34,7 +36,7 @@ func TestGiveBackMemoryReturnsGarbage(t *testing.T) {
 	forced := before.NumForcedGC
 	ctx, stop := context.WithCancel(context.Background())
 	var g sync.WaitGroup
-	g.Go(func() { giveBackMemory(ctx) })
+	g.Go(func() { giveBackMemory(ctx, func() bool { return false }) })
 	defer g.Wait()
 	defer stop()
 	garbage := 0

@@ -178,7 +178,7 @@ func (p *process) run(ctx context.Context, started func(*broker.Server)) error {
 	p.copies.start()
 	p.background.Go(func() { p.sources.run(p.ctx) })
 	p.background.Go(func() { p.reloader.run(p.ctx) })
-	p.background.Go(func() { giveBackMemory(p.ctx) })
+	p.background.Go(func() { giveBackMemory(p.ctx, p.crowd.flood) })
 	p.background.Go(func() { handleSignals(p.ctx, p.signals, p.log, p.stderr, p.reload, p.upgrade) })
 	for _, l := range p.cfg.Listeners {
 		p.log.Info("listening", zap.String("listener", l.Name), zap.Stringer("address", p.server.Addr(l.Name)))
