@@ -80,6 +80,13 @@ func TestMaskPasswords(t *testing.T) {
 		{"do 'begin alter role x password ''secret''; end'", "do 'begin alter role x password ''***''; end'"},
 		{"create function f() returns void language plpgsql as $f$begin execute 'alter role x password ''secret'''; end$f$",
 			"create function f() returns void language plpgsql as $f$begin execute 'alter role x password ''***'''; end$f$"},
+		// Statements that are put together.
+		{"select format('alter role %I password %L', 'x', 'secret'), 'y'", "select format('alter role %I password %L', '***', '***'), 'y'"},
+		{"do $$begin execute format('create role x password %1$L', 'secret'); raise 'y'; end$$", "do $$begin execute format('create role x password %1$L', '***'); raise 'y'; end$$"},
+		{"do $$begin execute 'alter role x password ' || quote_literal('secret') into y; end$$", "do $$begin execute 'alter role x password ' || quote_literal('***') into y; end$$"},
+		{"select dblink_connect('host=h password=' || 'secret', 'y')", "select dblink_connect('host=h password=' || '***', 'y')"},
+		{"select dblink_connect(format('host=h password=%s', 'secret'), 'y')", "select dblink_connect(format('host=h password=***', '***'), 'y')"},
+		{"select 'alter role x password ''' || 'secret' || ''''", "select 'alter role x password ''***''' || '***' || '***'"},
 	} {
 		got, masked := sqllex.MaskPasswords(tt.sql)
 		if got != tt.want || !masked {
@@ -98,6 +105,8 @@ func TestMaskPasswordsLeavesAlone(t *testing.T) {
 		"select 'https://example.org/a:b@c'", "select 'http://user@host'", "select U&'x', E'\\n'", "select $$://$$",
 		"create role x password", "select 'x' password",
 		"select identified, 'x' from t", "select * from f() identified with ordinality as t(a)", "select 1 identified order by 'x'", "select id, 'identified by'",
+		"select x like '%password%' and y = 'z'", "select 'old password', 'z' || 'y'", "select 'password' = 'z', 'y'", "select 'password %', 'z'",
+		"create function f() returns text as $$ select format('password %L', $1); $$ language 'sql'", "select 'passwords %L', 'z'",
 	} {
 		if got, masked := sqllex.MaskPasswords(sql); got != sql || masked {
 			t.Errorf("%q: got %q, %v", sql, got, masked)

@@ -14,6 +14,7 @@ const maskDepth = 4
 //     mappings, servers and subscriptions
 //   - what stands behind IDENTIFIED BY, which PostgreSQL refuses and people type all the same
 //   - password=… in a connection string, and user:password@ in a connection URI, in any string
+//   - the strings that format or || put behind one that ends so, or has a place for it there
 //   - all of it inside other strings: the body of a DO, a function, an EXECUTE
 //
 // Where it replaces part of a string, the string comes back in plain quotes. A text without
@@ -41,10 +42,12 @@ func maskWith(l Lexer, depth int) (clean string, found, ambiguous bool) {
 	copied := 0
 	expected := false
 	var id identified
+	var parts built
 	for t := l.Next(); t.Kind != EOF; t = l.Next() {
 		replacement := ""
+		part := parts.next(&l, t)
 		switch {
-		case id.next(&l, t):
+		case id.next(&l, t), part:
 			replacement = masked
 		case t.Kind != String:
 		case expected:
