@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -56,6 +57,22 @@ func TestVerifyOpenAndTorn(t *testing.T) {
 	want = []string{fmt.Sprintf("%s:1: recovered: 117 bytes after %d set aside in %s", segmentName(stream, total+1), total, strings.Replace(c.files[last], segmentSuffix, tornSuffix, 1))}
 	if got := findings(verifyDir(t, c.dir)); !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
+	}
+
+	// What was set aside is another file now, and such as has no end.
+	torn := filepath.Join(c.dir, strings.Replace(c.files[last], segmentSuffix, tornSuffix, 1))
+	for what, put := range map[string]func() error{
+		"a pipe": func() error { return syscall.Mkfifo(torn, 0o600) },
+		"a link": func() error { return os.Symlink("/dev/zero", torn) },
+		"longer": func() error { return os.WriteFile(torn, make([]byte, 118), 0o600) },
+		"other":  func() error { return os.WriteFile(torn, make([]byte, 117), 0o600) },
+	} {
+		if err := errors.Join(os.Remove(torn), put()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(findings(verifyDir(t, c.dir)), "\n"); !strings.Contains(got, "changed: "+filepath.Base(torn)+" is not what was set aside") {
+			t.Errorf("%s: found %s", what, got)
+		}
 	}
 }
 
