@@ -26,7 +26,7 @@ type watch struct {
 	now     int64        // when what is planned is sent
 
 	// Guarded by the server's mu.
-	held  bool // there was something in done when last seen
+	held  bool // there was something in done, or alone, when last seen
 	syncs int  // Syncs on their way
 
 	// mu guards all below. flight and what its entries hold are written with the server's mu held,
@@ -44,6 +44,7 @@ type watch struct {
 	ids       uint64
 	tag       string // of the last CommandComplete
 	stream    stream
+	alone     int    // portals whose Bind was not told of, and which were not executed
 	copyIn    int64  // bytes of COPY data since the last statement
 	doubt     bool   // replies cannot be told apart just now
 	fatal     string // SQLSTATE and text of the server's last words
@@ -222,15 +223,19 @@ func (w *watch) letGo(n *names, b *binding) {
 	if b == nil {
 		return
 	}
-	if n == &w.confirmed && b.alone && !b.executed {
-		b.alone = false
+	if n == &w.confirmed {
 		w.tellBound(b)
 	}
 	w.release(b)
 }
 
-// tellBound tells of a Bind that nothing came of.
+// tellBound tells of a Bind that nothing came of, if b's is one and was not told before.
 func (w *watch) tellBound(b *binding) {
+	if !b.alone || b.executed {
+		return
+	}
+	b.alone = false
+	w.alone--
 	e := entry{Statement: Statement{
 		ID: b.id, Op: OpBind, SQLState: "00000", BytesIn: b.bytes, Queue: b.queue, Conn: b.conn, PID: b.pid,
 	}, bound: b}

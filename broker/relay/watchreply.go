@@ -117,7 +117,7 @@ func (w *watch) row(typ byte, head token, size int) {
 // answer notes one message of the reply to e, the head of flight.
 func (w *watch) answer(e *entry, typ byte, body []byte) {
 	if e.bound != nil && e.Op == OpExecute {
-		e.bound.executed = true
+		w.executed(e.bound)
 	}
 	switch typ {
 	case pgwire.MsgErrorResponse:
@@ -202,7 +202,7 @@ func (w *watch) rebind(e *entry, b *binding) {
 	}
 	e.bound = b
 	if b != nil {
-		b.executed = true
+		w.executed(b)
 	} else {
 		e.Name, e.Params, e.NParams, e.text = "", nil, 0, prep{}
 	}
@@ -244,7 +244,17 @@ func (w *watch) confirmBind(e *entry) {
 			w.number(e)
 		}
 		b.alone, b.id, b.queue, b.conn, b.pid = true, e.ID, e.Queue, e.Conn, e.PID
+		w.alone++
+		w.held = true
 	}
+}
+
+// executed notes that a portal is executed: its Bind is a part of that.
+func (w *watch) executed(b *binding) {
+	if b.alone && !b.executed {
+		w.alone--
+	}
+	b.executed = true
 }
 
 // failed notes an error in the reply to e. All but a Query and a FunctionCall end with it.
@@ -300,7 +310,7 @@ func (w *watch) skipped(e *entry) {
 // unknown tells of an entry of which it is not known whether the server has run it.
 func (w *watch) unknown(e *entry) {
 	if e.Op == OpExecute && e.bound != nil {
-		e.bound.executed = true // or may have been
+		w.executed(e.bound) // or may have been
 	}
 	if !e.Started && (e.Op == OpParse || e.Op == OpBind || e.Op == OpClose) {
 		w.drop(e)
@@ -325,12 +335,12 @@ func (w *watch) inDoubt(typ, status byte) {
 
 // readyForQuery tells of all that is done, now that the state of the transaction is known.
 func (w *watch) readyForQuery(status byte) {
-	w.held = false
 	w.settled(status)
 	w.flush(status)
 	if status == 'I' {
 		w.clearPortals(&w.confirmed)
 	}
+	w.held = w.alone > 0
 }
 
 func (w *watch) flush(status byte) {

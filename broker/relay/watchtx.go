@@ -172,7 +172,7 @@ func (w *watch) pause() {
 // arm has late called after a time, if anything waits.
 func (w *watch) arm(after time.Duration) {
 	switch {
-	case w.armed || len(w.done) == 0:
+	case w.armed || len(w.done) == 0 && w.alone == 0:
 		return
 	case w.timer == nil:
 		w.timer = time.AfterFunc(after, w.late)
@@ -182,11 +182,19 @@ func (w *watch) arm(after time.Duration) {
 	w.armed = true
 }
 
-// late tells of what has waited for its ReadyForQuery too long.
+// late tells of what has waited for its ReadyForQuery too long, and of portals that nobody executes.
 func (w *watch) late() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = false
+	if w.alone > 0 {
+		if w.confirmed.portal != nil {
+			w.tellBound(w.confirmed.portal)
+		}
+		for _, b := range w.confirmed.portals {
+			w.tellBound(b)
+		}
+	}
 	due, n := time.Now().Add(-holdLimit), 0
 	for n < len(w.done) && !w.done[n].At.IsZero() && !w.done[n].At.After(due) {
 		n++

@@ -111,10 +111,23 @@ func TestHeldStatementsAreToldInTime(t *testing.T) {
 		pass(2 * holdLimit)
 		want("an ordinary one", "10 execute insert h 00000 I")
 
+		bind := flow(message(pgwire.MsgParse, "\x00select f()\x00\x00\x00"), message(pgwire.MsgBind, "p\x00\x00\x00\x00\x00\x00\x00\x00"))
+		step(bind, flow(message('1', ""), message('2', "")))
+		pass(holdLimit)
+		want("a portal that is not executed", "11 bind select f() 00000")
+		step(flow(message(pgwire.MsgExecute, "p\x00\x00\x00\x00\x00"), sync), message('C', "SELECT 1\x00"), ready)
+		want("a portal that is executed at last", "12 execute select f() 00000 I")
+		step(flow(bind, message(pgwire.MsgExecute, "p\x00\x00\x00\x00\x00"), sync), flow(unsynced("SELECT 1"), ready))
+		pass(holdLimit)
+		want("one that is executed at once", "13 execute select f() 00000 I")
+		if s.watch.alone != 0 || s.watch.armed {
+			t.Errorf("%d portals wait for their execution, timer %v", s.watch.alone, s.watch.armed)
+		}
+
 		step(extended("insert i"), unsynced("INSERT 0 1"))
 		var end End
 		s.watch.over(&end)
-		if want("the end of the session", "11 execute insert i 00000"); end.Undoes != 11 || end.Perhaps {
+		if want("the end of the session", "14 execute insert i 00000"); end.Undoes != 14 || end.Perhaps {
 			t.Errorf("the end of the session undoes %d, perhaps %v", end.Undoes, end.Perhaps)
 		}
 		if s.watch.armed && s.watch.timer.Stop() {
