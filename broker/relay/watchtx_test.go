@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,10 @@ import (
 )
 
 // outcomes is an Observer that notes what it is told.
-type outcomes struct{ list []string }
+type outcomes struct {
+	mu   sync.Mutex // a timer tells, too
+	list []string
+}
 
 func (*outcomes) Start(context.Context, []*Statement) error { return nil }
 func (*outcomes) Copied(*Copy)                              {}
@@ -30,11 +34,15 @@ func (l *outcomes) Done(s *Statement) {
 	if s.Perhaps {
 		line += " perhaps"
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.list = append(l.list, line)
 }
 
 // told is what was told since the last call.
 func (l *outcomes) told() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	all := strings.Join(l.list, ", ")
 	l.list = nil
 	return all
@@ -120,6 +128,7 @@ func TestHeldStatementsAreToldInTime(t *testing.T) {
 		step(flow(bind, message(pgwire.MsgExecute, "p\x00\x00\x00\x00\x00"), sync), flow(unsynced("SELECT 1"), ready))
 		pass(holdLimit)
 		want("one that is executed at once", "13 execute select f() 00000 I")
+		synctest.Wait()
 		if s.watch.alone != 0 || s.watch.armed {
 			t.Errorf("%d portals wait for their execution, timer %v", s.watch.alone, s.watch.armed)
 		}
