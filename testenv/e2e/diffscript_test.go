@@ -50,6 +50,9 @@ func (s *script) table() string { return fmt.Sprintf("diff.%s_%d", s.mark, s.log
 
 // sql is a statement of the client's.
 func (s *script) sql() string {
+	if s.IntN(3) == 0 {
+		return s.word()
+	}
 	switch s.IntN(24) {
 	case 0, 1:
 		return "begin"
@@ -95,7 +98,7 @@ func (s *script) sql() string {
 
 // atom is one request or batch.
 func (s *script) atom() []byte {
-	switch s.IntN(16) {
+	switch s.IntN(20) {
 	case 0, 1, 2, 3, 4:
 		return Query(s.sql())
 	case 5:
@@ -108,6 +111,8 @@ func (s *script) atom() []byte {
 		return s.functionCall()
 	case 9:
 		return Msg('H', "")
+	case 10, 11, 12:
+		return s.odd()
 	}
 	return s.batch()
 }
@@ -154,10 +159,11 @@ func (s *script) batch() []byte {
 	return all
 }
 
-// batchSQL is sql, but one statement.
+// batchSQL is sql, but one statement, whose letters any client_encoding reads alike: one that must be prepared again
+// is read again.
 func (s *script) batchSQL() string {
 	for {
-		if sql := s.sql(); !strings.Contains(sql, ";") {
+		if sql := s.sql(); !strings.ContainsAny(sql, ";é") {
 			return sql
 		}
 	}
