@@ -150,6 +150,25 @@ func resume(t *testing.T, first, second *tls.Config, client *tls.Config) (bool, 
 	return srv.DidResume, srv
 }
 
+// anyName is a session cache that hands out its one session whatever server it is for.
+type anyName struct{ held *tls.ClientSessionState }
+
+func (c *anyName) Get(string) (*tls.ClientSessionState, bool)    { return c.held, c.held != nil }
+func (c *anyName) Put(_ string, session *tls.ClientSessionState) { c.held = session }
+
+// resumeAs is resume by a client that asks for two names and presents the first one's ticket to the second.
+func resumeAs(t *testing.T, server, client *tls.Config, names ...string) (resumed bool, srv tls.ConnectionState) {
+	t.Helper()
+	client.ClientSessionCache, client.InsecureSkipVerify = &anyName{}, true
+	for _, client.ServerName = range names {
+		var err error
+		if srv, _, err = handshake(t, server, client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return srv.DidResume, srv
+}
+
 // TestA21Tickets: none by default; where a listener offers them, none of another key, listener or
 // set of CAs is taken, and a resumed session is verified anew (T33).
 func TestA21Tickets(t *testing.T) {
@@ -178,6 +197,12 @@ func TestA21Tickets(t *testing.T) {
 		other.cfg.Listener = "other"
 		if resumed, _ := resume(t, s.ServerTLS(), other.load(s).ServerTLS(), client()); resumed {
 			t.Error("resumed at another listener")
+		}
+		if resumed, _ := resumeAs(t, s.ServerTLS(), client(), "localhost", "localhost"); !resumed {
+			t.Error("not resumed under its own name")
+		}
+		if resumed, _ := resumeAs(t, s.ServerTLS(), client(), "localhost", "db.example.com"); resumed {
+			t.Error("resumed under another name")
 		}
 		cas := g
 		cas.cfg.ClientCA = append(slices.Clone(cas.cfg.ClientCA), f.WriteCA(f.Root(pki.Shape{CN: "New"}), "new"))
