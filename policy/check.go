@@ -148,6 +148,9 @@ func (k *compiler) checkTemplate(i int, attr string, t *template, groups int) {
 	if ok && reservedRole(role) {
 		k.warn(i, attr, "A powerful role", "%q is one of PostgreSQL's own roles, a superuser or near it. Whoever fits this map holds the cluster.", role)
 	}
+	if ok && (role != strings.TrimSpace(role) || strings.HasPrefix(role, `"`)) {
+		k.warn(i, attr, "A name as it stands", "%q is taken as it is, with its spaces and quotes: PostgreSQL knows no such role unless it was created so.", role)
+	}
 	if ok && (role == "all" || strings.HasPrefix(role, "+")) {
 		k.warn(i, attr, "A plain name", "%q is a role of that very name here; nothing grants all roles or the members of a group. List the roles.", role)
 	}

@@ -24,6 +24,7 @@ func (k *compiler) checkMatch(i int, r *rule) {
 		}
 	}
 	k.checkSerial(i, r)
+	k.checkEveryone(i, r)
 }
 
 // oidText is an OID in dotted form.
@@ -41,10 +42,13 @@ func (k *compiler) checkValue(i int, r *rule, c *Condition, v string) {
 	case isPattern(v) && (c.Field == FieldDN || c.Field == FieldIssuer) && onelineDN.MatchString(v):
 		k.warn(i, attr, "An expression, not a DN", "%q starts with a slash, so it is an expression. Write DNs as RFC 2253 does: CN=alice,O=Example.", v)
 	case isPattern(v):
+		k.checkPlainPattern(i, attr, v)
 	default:
 		if problem := impossible(c.Field, v); problem != "" {
 			k.fail(i, attr, "A value no certificate has", "%q %s.", v, problem)
+			return
 		}
+		k.checkPlausible(i, attr, c.Field, v)
 	}
 }
 
@@ -53,6 +57,9 @@ var onelineDN = regexp.MustCompile(`\A/[A-Za-z]{1,12}=[^/]*(?:/|\z)`)
 
 // impossible says why a field never holds a constant and what to write, "" if it may.
 func impossible(f Field, v string) string {
+	if err := identity.CheckText(v); err != nil {
+		return fmt.Sprintf("holds what refuses a certificate: %v", err)
+	}
 	switch f {
 	case FieldSerial:
 		return impossibleSerial(v)

@@ -37,6 +37,9 @@ func printable(c byte) bool {
 		'0' <= c && c <= '9' || c == ' ' || c == ':' || c == '=' || c == '?' || c == '*' || c == '&'
 }
 
+// CheckText says why no certificate with that text in an attribute has an identity, or nil (T16).
+func CheckText(text string) error { return checkText([]byte(text)) }
+
 // checkText refuses text that is no UTF-8 or that holds characters that cannot be seen or that
 // change how others are seen (T16).
 func checkText(text []byte) error {
