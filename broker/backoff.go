@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,7 +13,7 @@ import (
 // doubles with each refusal, up to a limit. Who is let in never waits. Safe for concurrent use.
 type backoff struct {
 	mu   sync.Mutex
-	seen map[any]*refusals // by netip.Addr and by certificateHash
+	seen map[any]*refusals // by netip.Prefix and by certificateHash
 }
 
 type certificateHash string
@@ -62,21 +63,33 @@ func (b *backoff) pause(longest time.Duration, now time.Time, keys ...any) time.
 	return min(longest, firstBackoff<<min(most-1, 20))
 }
 
-// forget drops what no longer counts; when that is not enough, everything.
+// forget drops what no longer counts; when that is not enough, the older half.
 func (b *backoff) forget(now time.Time) {
+	lasts := make([]time.Time, 0, len(b.seen))
+	for _, r := range b.seen {
+		lasts = append(lasts, r.last)
+	}
+	slices.SortFunc(lasts, time.Time.Compare)
+	middle := lasts[len(lasts)/2]
 	for key, r := range b.seen {
-		if now.Sub(r.last) > forgetAfter {
+		if now.Sub(r.last) > forgetAfter || !r.last.After(middle) {
 			delete(b.seen, key)
 		}
 	}
-	if len(b.seen) > maxBackoffs/2 {
-		clear(b.seen)
+}
+
+// network is what refusals of an address count for: of IPv6 the first 64 bits, since a client may choose the rest.
+func network(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
 	}
+	return netip.PrefixFrom(addr.WithZone(""), bits).Masked()
 }
 
 // holdBack waits before a refusal is told, as long as the listener's login_backoff asks for.
 func (s *session) holdBack(ctx context.Context, addr netip.Addr, state *tls.ConnectionState) {
-	keys := []any{addr}
+	keys := []any{network(addr)}
 	if state != nil && len(state.PeerCertificates) > 0 {
 		keys = append(keys, certificateHash(hexSHA256(state.PeerCertificates[0].Raw)))
 	}
