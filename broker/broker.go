@@ -197,6 +197,7 @@ func New(cfg Config, first *Snapshot) (*Server, error) {
 	}
 	s.snapshot.Store(first)
 	s.metrics = admin.NewMetrics(cfg.Version, s.gauges)
+	s.expectCounts(first)
 	s.halts, s.locks.file = newHalting(), cfg.LocksFile
 	if err := s.locks.load(); err != nil {
 		return nil, err

@@ -9,10 +9,26 @@ import (
 	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
+	"github.com/pgsignet/pgsignet/policy"
 )
 
 // Metrics are the server's, for the HTTP endpoint.
 func (s *Server) Metrics() *admin.Metrics { return s.metrics }
+
+// expectCounts has the counters of what a snapshot names begin at 0.
+func (s *Server) expectCounts(next *Snapshot) {
+	for _, d := range s.doors {
+		s.metrics.ExpectListener(d.name, doorFull, doorHalfOpen, doorPerAddress)
+	}
+	for name := range next.Upstreams {
+		s.metrics.ExpectUpstream(name)
+	}
+	for _, r := range next.Catalog.Rules {
+		if r.Kind == policy.Map {
+			s.metrics.ExpectMap(r.Name)
+		}
+	}
+}
 
 // Ready says what must hold for new logins to be served, and whether it does.
 func (s *Server) Ready() []admin.Check {
@@ -90,6 +106,11 @@ func (s *Server) gauges() admin.Gauges {
 	g := admin.Gauges{Ready: true, Sessions: make(map[string]int), Pinned: make(map[string]int64), Reloads: s.reloads.all(), Locks: len(s.locks.all(time.Now()))}
 	for _, c := range s.Ready() {
 		g.Ready = g.Ready && c.Err == nil
+	}
+	for _, r := range snap.Catalog.Rules {
+		if r.Kind == policy.Map {
+			g.Sessions[r.Name] = 0 // a graph of nobody is a line, not a gap
+		}
 	}
 	for _, c := range live {
 		if d := c.decided.Load(); d != nil && d.grant != nil && c.isOpen() {

@@ -33,6 +33,7 @@ func (s *Server) Apply(next *Snapshot) (ended int, err error) {
 	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
+	s.expectCounts(next)
 	s.snapshot.Store(next)
 	s.snapshotReplaced()
 	return s.decideAgain(next, time.Now()), nil

@@ -83,6 +83,25 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
 }
 
+// ExpectListener has a listener's counters begin at 0, as ExpectUpstream those of an upstream and ExpectMap that of
+// a map: a counter that appears with its first count hides that from rate and increase, and so from alerts.
+func (m *Metrics) ExpectListener(listener string, limits ...string) {
+	for _, limit := range limits {
+		m.shut.WithLabelValues(listener, limit)
+	}
+}
+
+// ExpectUpstream is as ExpectListener.
+func (m *Metrics) ExpectUpstream(upstream string) {
+	m.failed.WithLabelValues(upstream)
+	m.dropped.WithLabelValues(upstream)
+	m.acquire.WithLabelValues(upstream)
+	m.connect.WithLabelValues(upstream)
+}
+
+// ExpectMap is as ExpectListener.
+func (m *Metrics) ExpectMap(name string) { m.logins.WithLabelValues(name) }
+
 // LoggedIn counts a session that was let in; remaining is its certificate's life from now.
 func (m *Metrics) LoggedIn(rule string, remaining time.Duration) {
 	m.logins.WithLabelValues(rule).Inc()
@@ -102,7 +121,7 @@ func (m *Metrics) Denied(reason string) { m.denied.WithLabelValues(m.reasons.wor
 // Ended counts the end of a session that was let in.
 func (m *Metrics) Ended(reason string) { m.ends.WithLabelValues(m.ending.word(reason)).Inc() }
 
-// Cancelled counts a cancel request; result is unmatched, delivered, failed or nothing to cancel.
+// Cancelled counts a cancel request; result is unmatched, delivered, failed, nothing to cancel, forwarded or unrecorded.
 func (m *Metrics) Cancelled(result string) { m.cancels.WithLabelValues(result).Inc() }
 
 // Shut counts a connection that was closed before TLS because of a limit.

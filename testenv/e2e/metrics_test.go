@@ -72,6 +72,19 @@ func (b *Broker) metrics(t *testing.T) map[string]string {
 func TestMetrics(t *testing.T) {
 	w := Shared(t)
 	b := w.Start(t, Options{Rules: people, Admin: httpOn})
+	began := b.metrics(t) // increase() does not see the first count of a series that appears with it
+	for _, name := range []string{
+		`pgsignet_connections_refused_total{listener="main",reason="max_clients"}`,
+		`pgsignet_connections_refused_total{listener="main",reason="half_open"}`,
+		`pgsignet_connections_refused_total{listener="main",reason="half_open_per_address"}`,
+		`pgsignet_upstream_connect_errors_total{upstream="pg"}`,
+		`pgsignet_logins_total{map="people"}`,
+		`pgsignet_sessions{map="people"}`,
+	} {
+		if began[name] != "0" {
+			t.Errorf("%s is %q before anything has happened, want 0", name, began[name])
+		}
+	}
 	ctx := context.Background()
 	c := b.Connect(t, w.Client("alice"), "alice", "orders")
 	for range 3 {
