@@ -14,6 +14,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/pool"
 	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/policy/identity"
 )
 
 // operator is an administrator at the console: who the record names, and the admin.Broker of the
@@ -215,9 +216,27 @@ func (s *Server) killOne(c admin.Command) (admin.Done, error) {
 	return admin.Done{Count: n, Counted: c.Verb == "KILL SESSION"}, nil
 }
 
+// canMean refuses what no certificate can be: a lock that is mistyped would keep nobody out and say nothing.
+func canMean(t admin.Target) error {
+	switch t.Kind {
+	case "spiffe":
+		if _, err := identity.ParseSPIFFE(t.Value); err != nil {
+			return consoleError(pgwire.InvalidParameterValue, "SPIFFE must be an ID such as spiffe://prod.example/ns/billing/sa/api")
+		}
+	case "dn":
+		if !strings.Contains(t.Value, "=") {
+			return consoleError(pgwire.InvalidParameterValue, "DN must be as openssl x509 -nameopt RFC2253 prints it, such as CN=alice,O=Example")
+		}
+	}
+	return nil
+}
+
 // lock puts a lock in force and then ends the sessions it means. A session that is being let in
 // meanwhile finds the lock when it confirms its decision.
 func (s *Server) lock(ctx context.Context, c admin.Command, by string) (done admin.Done, err error) {
+	if err := canMean(c.Target); err != nil {
+		return done, err
+	}
 	now := time.Now()
 	k := admin.Lock{Target: c.Target, Reason: c.Reason, By: by, At: now.UTC().Truncate(time.Second)}
 	if c.For > 0 {

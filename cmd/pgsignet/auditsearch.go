@@ -63,6 +63,9 @@ func newAuditTailCommand() *cobra.Command {
 	cmd.Flags().IntVarP(&lines, "lines", "n", 10, "how many `RECORDS` of those there are")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as records are written, until Ctrl-C")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if lines < 0 {
+			return &exitError{code: exitUsage, err: fmt.Errorf("--lines is at least 0, not %d", lines)}
+		}
 		dir, err := auditDir(cmd, flags, args)
 		if err != nil {
 			return err

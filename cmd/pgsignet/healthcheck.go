@@ -27,6 +27,9 @@ Status 0: ready; 1: not, or no answer.`,
 	flags := addConfigFlags(cmd)
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for the answer")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *timeout <= 0 {
+			return &exitError{code: exitUsage, err: fmt.Errorf("--timeout is above 0, not %s", *timeout)}
+		}
 		cfg, err := loadForUse(flags, cmd.ErrOrStderr())
 		if err != nil {
 			return err

@@ -44,6 +44,9 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
+// usageHint ends what is said of wrong usage, whoever finds it.
+const usageHint = "Run \"%s --help\" for usage.\n"
+
 // run is the whole program: it executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
@@ -61,12 +64,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		if exit.err != nil {
 			fmt.Fprintf(stderr, "pgsignet: %v\n", exit.err)
 		}
+		if exit.code == exitUsage {
+			fmt.Fprintf(stderr, usageHint, called.CommandPath())
+		}
 		return exit.code
 	}
 	fmt.Fprintf(stderr, "pgsignet: %v\n", err)
 	switch {
 	case !*ran:
-		fmt.Fprintf(stderr, "Run \"%s --help\" for usage.\n", called.CommandPath())
+		fmt.Fprintf(stderr, usageHint, called.CommandPath())
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted

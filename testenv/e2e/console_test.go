@@ -155,6 +155,8 @@ func TestConsoleErrors(t *testing.T) {
 		{operator, "KILL_CLIENT 4711", "42704", ""},
 		{operator, "UNLOCK CERT DN 'CN=x'", "42704", ""},
 		{operator, "LOCK CERT SHA256 'xyz'", "22023", ""},
+		{operator, "LOCK CERT SPIFFE 'prod.example/ns/billing'", "22023", "SPIFFE must be an ID such as spiffe://prod.example/ns/billing/sa/api"},
+		{operator, "LOCK CERT DN 'Alice Liddell'", "22023", ""},
 		{viewer, "PAUSE", "42501", "admin access needed"},
 		{viewer, "RESUME orders", "42501", "admin access needed"},
 		{viewer, "KILL_CLIENT 1", "42501", "admin access needed"}, // CVE-2026-6667
