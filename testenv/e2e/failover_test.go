@@ -55,8 +55,7 @@ func (p *pair) options(t *testing.T, target, pool string) Options {
 
 // ledger is what writers were told: which of their statements were written, and when.
 type ledger struct {
-	stop chan struct{}
-	done sync.WaitGroup
+	beside
 
 	mu    sync.Mutex
 	acked map[[2]int]time.Time
@@ -66,7 +65,7 @@ type ledger struct {
 
 // write starts writers that insert one row after another, each row once, whatever becomes of it.
 func (b *Broker) write(t *testing.T, writers int, role string) *ledger {
-	l := &ledger{stop: make(chan struct{}), acked: make(map[[2]int]time.Time), codes: make(map[string]int)}
+	l := &ledger{beside: beside{stop: make(chan struct{})}, acked: make(map[[2]int]time.Time), codes: make(map[string]int)}
 	leaf := b.World.Client(role)
 	for writer := range writers {
 		l.done.Go(func() {
@@ -108,17 +107,6 @@ func (l *ledger) note(writer, n int, err error) {
 	} else {
 		l.codes[SQLState(err)]++
 	}
-}
-
-func (l *ledger) end() {
-	l.mu.Lock()
-	select {
-	case <-l.stop:
-	default:
-		close(l.stop)
-	}
-	l.mu.Unlock()
-	l.done.Wait()
 }
 
 // since is how many writes were acknowledged after a moment, and when the first of them was.

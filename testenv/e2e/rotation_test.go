@@ -20,8 +20,7 @@ import (
 
 // load is pgbench, run again and again until it is told to stop.
 type load struct {
-	stop chan struct{}
-	done sync.WaitGroup
+	beside
 
 	mu        sync.Mutex
 	processed int
@@ -33,7 +32,7 @@ var failedTransactions = regexp.MustCompile(`number of failed transactions: (\d+
 // bench begins runs of two seconds each with that certificate; more are further arguments.
 func (b *Broker) bench(t *testing.T, leaf *pki.Leaf, root string, more ...string) *load {
 	t.Helper()
-	l := &load{stop: make(chan struct{})}
+	l := &load{beside: beside{stop: make(chan struct{})}}
 	cert, key := b.WriteCert(leaf)
 	script := filepath.Join(filepath.Dir(cert), "write.sql")
 	if err := os.WriteFile(script, []byte("BEGIN;\nINSERT INTO rotation VALUES (:client_id);\nSELECT 1;\nEND;\n"), 0o600); err != nil {
@@ -55,7 +54,7 @@ func (b *Broker) bench(t *testing.T, leaf *pki.Leaf, root string, more ...string
 			}
 		}
 	})
-	t.Cleanup(func() { l.end() })
+	t.Cleanup(l.end)
 	return l
 }
 
@@ -71,15 +70,17 @@ func (l *load) note(out string, err error) {
 	}
 }
 
-func (l *load) end() {
-	l.mu.Lock()
-	select {
-	case <-l.stop:
-	default:
-		close(l.stop)
-	}
-	l.mu.Unlock()
-	l.done.Wait()
+// beside is work that goes on beside a test.
+type beside struct {
+	stop chan struct{} // closed by end
+	once sync.Once
+	done sync.WaitGroup
+}
+
+// end stops the work and waits for it; it may be called again.
+func (b *beside) end() {
+	b.once.Do(func() { close(b.stop) })
+	b.done.Wait()
 }
 
 // finish ends the load, in which no transaction may have failed, and returns how many there were.
