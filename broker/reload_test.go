@@ -15,6 +15,7 @@ import (
 	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/policy"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // gate holds whoever comes to a point until it is opened.
@@ -70,7 +71,7 @@ func TestT90NoWindowWithoutServer(t *testing.T) {
 				}, everybody)
 				l.up.Pool.Mode, l.up.Pool.LoginCheck = relay.TransactionMode, time.Hour
 				l.login(l.Client("alice")).Close()
-				waitFor(t, "the first session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+				poll.Until(t, "the first session to be gone", func() bool { return len(l.server.live.all()) == 0 })
 				armed = true
 				l.reloadAt(g, change)
 				if n := l.server.pools.Stats()[0].Leases; n != 1 {
@@ -117,8 +118,8 @@ func (l *lab) reloadAt(g *gate, change string) {
 		t.Errorf("and goes on: %c %q", typ, body)
 	}
 	conn.Close()
-	waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
-	waitFor(t, "nobody to wait for its certificate's end", func() bool {
+	poll.Until(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+	poll.Until(t, "nobody to wait for its certificate's end", func() bool {
 		e := l.server.expiries
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -133,9 +134,9 @@ func TestT90QueuedSession(t *testing.T) {
 	l := newLab(t, 1, nil, everybody)
 	holder := l.login(l.Client("bob"))
 	queued := l.dial(l.Client("alice"))
-	waitFor(t, "alice to wait", func() bool { return len(l.server.pools.Stats()) == 1 && l.server.pools.Stats()[0].Waiting == 1 })
+	poll.Until(t, "alice to wait", func() bool { return len(l.server.pools.Stats()) == 1 && l.server.pools.Stats()[0].Waiting == 1 })
 	next := l.dial(l.Client("carol"))
-	waitFor(t, "carol to wait", func() bool { return l.server.pools.Stats()[0].Waiting == 2 })
+	poll.Until(t, "carol to wait", func() bool { return l.server.pools.Stats()[0].Waiting == 2 })
 	ended, err := l.server.Apply(l.snapshot(l.server.Snapshot(), everybody, denied("alice")))
 	if err != nil || ended != 1 {
 		t.Errorf("%d ended, %v; want 1", ended, err)
@@ -163,15 +164,6 @@ func (l *lab) revoke(t testing.TB, leaf *pki.Leaf) {
 	l.trust.CRL = []string{path}
 }
 
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 20 s for: %s", what)
-		}
-	}
-}
-
 // TestA121LiveSessionsOutlastAJump: the wall clock goes a day ahead and back; no session ends.
 func TestA121LiveSessionsOutlastAJump(t *testing.T) {
 	l := newLab(t, 2, nil, everybody)
@@ -197,7 +189,7 @@ func TestA121LiveSessionsOutlastAJump(t *testing.T) {
 		t.Error("a jump of the wall clock ended a session")
 	}
 	f.wall = f.wall.Add(48 * time.Hour) // to stay
-	waitFor(t, "the certificate to have expired", func() bool {
+	poll.Until(t, "the certificate to have expired", func() bool {
 		f.pass(expiryTick)
 		due := l.server.expiries.due(clock.now())
 		for _, c := range due {
@@ -221,7 +213,7 @@ func many(tb testing.TB, l *lab, n int) []*pki.Leaf {
 		leaves[i] = l.Client(fmt.Sprintf("client%d", i))
 	}
 	model := l.login(leaves[0])
-	waitFor(tb, "the model session", func() bool { return len(l.server.live.all()) == 1 && l.server.live.all()[0].verified.Load() != nil })
+	poll.Until(tb, "the model session", func() bool { return len(l.server.live.all()) == 1 && l.server.live.all()[0].verified.Load() != nil })
 	pattern := l.server.live.all()[0]
 	for i := range n {
 		c := &session{id: NewSessionID(time.Now()), server: l.server, door: pattern.door, began: time.Now(), client: pattern.client, stop: func(error) {}}

@@ -19,6 +19,7 @@ import (
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/testenv/dropfs"
 	"github.com/pgsignet/pgsignet/testenv/fakepg"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
@@ -177,7 +178,7 @@ func TestW97WaitEnds(t *testing.T) {
 				t.Errorf("then it reads %c %q, want the end", typ, body)
 			}
 			release()
-			waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+			poll.Until(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
 			if got := l.ran.Load(); got != ran {
 				t.Errorf("PostgreSQL was sent %d queries, want %d", got, ran)
 			}
@@ -197,9 +198,9 @@ func TestW97ClientLeavesWhileItWaits(t *testing.T) {
 	ask(t, conn, "select 'nobody waits for this'")
 	<-disk.Holding
 	conn.Close()
-	waitFor(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+	poll.Until(t, "the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
 	release()
-	waitFor(t, "the end of the statement in the record", func() bool {
+	poll.Until(t, "the end of the statement in the record", func() bool {
 		return strings.Contains(recordedText(t, dir), `"stmt":{"id":1,"phase":"end","op":"query","message":"not run`)
 	})
 	if got := l.ran.Load(); got != ran {
@@ -261,9 +262,9 @@ func TestEndedInTheQueueIsRecorded(t *testing.T) {
 			l.faults.Store(&fault{server: func(_ *lab, c *fakepg.Conn) bool { <-free; c.Reply("C ZI"); return true }})
 			alice, bob := l.login(l.Client("alice")), l.login(l.Client("bob"))
 			ask(t, bob, "select fault")
-			waitFor(t, "bob to be served", func() bool { return l.active() == 1 })
+			poll.Until(t, "bob to be served", func() bool { return l.active() == 1 })
 			ask(t, alice, "select 'queued'")
-			waitFor(t, "alice to wait", func() bool { return l.server.pools.Stats()[0].Waiting == 1 })
+			poll.Until(t, "alice to wait", func() bool { return l.server.pools.Stats()[0].Waiting == 1 })
 			for _, s := range l.server.live.all() {
 				if r := s.relaying(); r != nil && r.Queued() {
 					s.end(killed())
@@ -272,10 +273,10 @@ func TestEndedInTheQueueIsRecorded(t *testing.T) {
 			if typ, body := read(alice, "ZE"); typ != 'E' || !strings.Contains(string(body), "57P01") {
 				t.Errorf("the client reads %c %q, want 57P01", typ, body)
 			}
-			waitFor(t, "alice to be gone", func() bool { return len(l.server.live.all()) == 1 })
+			poll.Until(t, "alice to be gone", func() bool { return len(l.server.live.all()) == 1 })
 			close(free)
 			hears(t, bob, "C ZI")
-			waitFor(t, "the record of what waited", func() bool {
+			poll.Until(t, "the record of what waited", func() bool {
 				text, ended := false, false // in strict delivery of two lines
 				for line := range strings.Lines(recordedText(t, dir)) {
 					if strings.Contains(line, `"event":"statement"`) {

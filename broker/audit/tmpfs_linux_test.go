@@ -8,9 +8,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // A real disk that is full: in both modes callers are told, nothing is lost that was acknowledged, and
@@ -56,7 +57,7 @@ func fullDisk(t *testing.T, mount string, delivery Delivery) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, func() bool { return l.Healthy() == nil })
+	poll.Until(t, "the record to be written again", func() bool { return l.Healthy() == nil })
 	if err := l.AppendDurable(ctx, stmtRecord("after")); err != nil {
 		t.Fatal(err)
 	}
@@ -92,19 +93,5 @@ func fill512k(t *testing.T, mount string) string {
 		if _, err := f.Write(block); err != nil {
 			return path
 		}
-	}
-}
-
-// poll waits until cond holds, or fails the test after a minute.
-func poll(t *testing.T, cond func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatal("the condition does not come true")
-		}
-		<-tick.C
 	}
 }

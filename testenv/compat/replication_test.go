@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // replicator may open replication connections, at the server and by the broker's map.
@@ -58,11 +59,11 @@ func subscribe(t *testing.T, version int) {
 			return got == want
 		}
 	}
-	poll(t, "the table to be copied", followed("1"))
+	poll.Until(t, "the table to be copied", followed("1"))
 	if err := w.server.ExecIn(t.Context(), role, "INSERT INTO followed VALUES (2)"); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "a change to arrive", followed("1,2"))
+	poll.Until(t, "a change to arrive", followed("1,2"))
 	subscriber.MustExec(t, "DROP SUBSCRIPTION s") // drops the slot through the broker, too
 }
 

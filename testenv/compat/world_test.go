@@ -1,7 +1,6 @@
 package compat
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,19 +123,5 @@ func writeP12(t *testing.T, target *Target) {
 		"-out", target.P12, "-passout", "pass:"+P12Password)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("openssl pkcs12: %v\n%s", err, out)
-	}
-}
-
-// poll waits for a condition, 20 seconds at most.
-func poll(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited 20 s for: %s", what)
-		case <-time.After(10 * time.Millisecond):
-		}
 	}
 }

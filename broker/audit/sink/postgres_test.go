@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // The table holds every line byte for byte, once, although the server ends the connection and the
@@ -170,7 +171,7 @@ func TestPostgresMends(t *testing.T) {
 		conn.QueryRow(t.Context(), "SELECT count(DISTINCT line) FROM "+table+" WHERE event = 'statement'").Scan(&n)
 		return n
 	}
-	poll(t, func() bool { return s.Stats().Delivered > 0 })
+	poll.Until(t, "a delivery", func() bool { return s.Stats().Delivered > 0 })
 	want := 0
 	for _, harm := range []struct{ name, do, undo string }{
 		{"a column that must not be null", "ALTER TABLE %s ADD extra int, ADD CHECK (extra IS NOT NULL) NOT VALID", "ALTER TABLE %s DROP extra"},
@@ -186,13 +187,13 @@ func TestPostgresMends(t *testing.T) {
 			}
 			want++
 		}
-		poll(t, func() bool { return s.Stats().Failures > before })
+		poll.Until(t, "a failure", func() bool { return s.Stats().Failures > before })
 		if err := s.Stats().Error; err == nil {
 			t.Errorf("%s: no error is shown", harm.name)
 		}
 		server.MustExec(t, fmt.Sprintf(harm.undo, table))
 		server.MustExec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgsignet audit'")
-		poll(t, func() bool { return rows() == want })
+		poll.Until(t, "every row", func() bool { return rows() == want })
 	}
 }
 
@@ -233,7 +234,7 @@ func TestPostgresComesBack(t *testing.T) {
 		t.Helper()
 		conn := server.SuperuserConn(t)
 		n, texts := 0, 0
-		poll(t, func() bool {
+		poll.Until(t, "WHAT", func() bool {
 			err := conn.QueryRow(t.Context(), "SELECT count(*), count(DISTINCT line::json #>> '{stmt,text}') FROM "+table+" WHERE event = 'statement'").Scan(&n, &texts)
 			return err == nil && n >= want
 		})
@@ -244,12 +245,12 @@ func TestPostgresComesBack(t *testing.T) {
 	for range 3 {
 		before := s.Stats()
 		record(400) // twenty batches, so that the kill comes between some of them
-		poll(t, func() bool { return s.Stats().Delivered > before.Delivered })
+		poll.Until(t, "a delivery", func() bool { return s.Stats().Delivered > before.Delivered })
 		if err := server.Stop(t.Context(), pgserver.Kill); err != nil {
 			t.Fatal(err)
 		}
 		record(50)
-		poll(t, func() bool { return s.Stats().Failures > before.Failures })
+		poll.Until(t, "a failure", func() bool { return s.Stats().Failures > before.Failures })
 		if err := server.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -257,11 +258,11 @@ func TestPostgresComesBack(t *testing.T) {
 	}
 	server.MustExec(t, "REVOKE INSERT ON "+table+" FROM "+role)
 	record(5)
-	poll(t, func() bool {
+	poll.Until(t, "WHAT", func() bool {
 		err := s.Stats().Error
 		return err != nil && strings.Contains(err.Error(), "permission denied")
 	})
 	server.MustExec(t, "GRANT INSERT ON "+table+" TO "+role)
 	arrived("revoked and granted")
-	poll(t, func() bool { return s.Stats().Error == nil })
+	poll.Until(t, "the destination to work again", func() bool { return s.Stats().Error == nil })
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/broker/audit"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // message is what RFC 5424 says a line must look like.
@@ -141,11 +142,11 @@ func TestSyslogOverTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == 100 {
-			poll(t, func() bool { return c.count() > 50 })
+			poll.Until(t, "some lines", func() bool { return c.count() > 50 })
 			c.hangUp()
 		}
 	}
-	poll(t, func() bool { return c.count() >= 301 })
+	poll.Until(t, "every line", func() bool { return c.count() >= 301 })
 	stop()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -227,19 +228,5 @@ func TestSyslogHeader(t *testing.T) {
 	got := string(appendMessage(nil, &l, l.Text))
 	if want := `<110>1 0001-01-01T00:00:00.000000Z two?words? pgsignet - x? [pgsignet@32473 stream="a\"\]\\" seq="0"] {}`; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-// poll waits until cond holds, or fails the test after a minute.
-func poll(t *testing.T, cond func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatal("the condition does not come true")
-		}
-		<-tick.C
 	}
 }
