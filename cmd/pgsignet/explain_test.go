@@ -84,6 +84,33 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A listener whose own certificate comes from the Workload API is explained without an agent: who may log
+// in does not depend on it.
+func TestExplainNeedsNoCertificateOfOurOwn(t *testing.T) {
+	dir := t.TempDir()
+	set, config := referenceFiles(t, dir)
+	src, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := regexp.MustCompile(`(?m)^  (cert|key)_file += "pki/server\..*\n`)
+	text := strings.Replace(string(own.ReplaceAll(src, nil)), "#workload_api", "workload_api", 1)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := set.Clients.Issue(pki.Shape{CN: "Alice", Email: []string{"alice@example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := leaf.Write(dir, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	out, status := runCommand(t, "explain", "--config", config, "--cert", filepath.Join(dir, "alice.crt"), "--user=alice", "--database=orders")
+	if status != 0 {
+		t.Errorf("status %d:\n%s", status, out)
+	}
+}
+
 // referenceFiles writes the reference configuration, and what it names, with one certificate revoked.
 func referenceFiles(t *testing.T, dir string) (set *reference.Set, config string) {
 	t.Helper()

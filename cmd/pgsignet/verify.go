@@ -88,7 +88,9 @@ func (v *verifier) snapshot(listener string) (*trust.Snapshot, error) {
 	}
 	for i := range v.cfg.Listeners {
 		if l := &v.cfg.Listeners[i]; l.Name == listener {
-			s, err := trust.Load(trustConfig(l, v.cfg.Policy().OIDs()), time.Now(), nil)
+			cfg := trustConfig(l, v.cfg.Policy().OIDs())
+			cfg.VerifyOnly = true
+			s, err := trust.Load(cfg, time.Now(), nil)
 			if err != nil {
 				return nil, fmt.Errorf("listener %q: %w", listener, err)
 			}
