@@ -66,13 +66,16 @@ func (s *session) fit(lease relay.Lease, setup relay.Setup) (profile *relay.Prof
 	return s.prepare(lease.Server(), setup)
 }
 
+// setupTimeout bounds each of the broker's own statements on a server connection.
+const setupTimeout = 10 * time.Second
+
 // prepare makes the server connection the client's: its start-up settings, then the map's (W13, W51).
 // A walsender has been given them at its login, and may know no SQL.
 func (s *session) prepare(server *relay.Server, setup relay.Setup) (*relay.Profile, error) {
 	if s.decided.Load().request.Replication {
 		return relay.NewProfile(setup), nil
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.server.cfg.SetupTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
 	defer cancel()
 	profile, reply, err := server.Adopt(ctx, setup)
 	if err != nil {

@@ -53,8 +53,7 @@ type Config struct {
 
 	// Reload reads the configuration again, for the console, and names what takes effect at the next start
 	// only; nil: it has none.
-	Reload       func(context.Context) (later []string, err error)
-	SetupTimeout time.Duration // for the broker's own statements on a server connection
+	Reload func(context.Context) (later []string, err error)
 
 	// Sinks, unless nil, tells how the copies of the record do, for metrics.
 	Sinks func() []admin.SinkGauge
@@ -170,9 +169,6 @@ type Server struct {
 func New(cfg Config, first *Snapshot) (*Server, error) {
 	if cfg.Audit == nil || cfg.Log == nil || len(cfg.Listeners) == 0 {
 		return nil, errors.New("broker: audit, log and at least one listener are required")
-	}
-	if cfg.SetupTimeout == 0 {
-		cfg.SetupTimeout = 10 * time.Second
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Log, live: newLiveSessions(), keys: newCancelKeys(), count: newSessionCounts(), statements: relay.NewStatements(),

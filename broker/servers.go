@@ -137,7 +137,7 @@ func (s *session) checkLogin(lease relay.Lease) (ok bool) {
 	if lease.Fresh() || d.request.Replication || !lease.CheckDue(every) {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.server.cfg.SetupTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, setupTimeout)
 	defer cancel()
 	reply, err := lease.Server().Exec(ctx, upstream.LoginCheckQuery)
 	if err == nil && reply.Error == nil && len(reply.Values) == 1 && string(reply.Values[0]) == "t" {

@@ -9,16 +9,17 @@ import (
 type TailConfig struct {
 	Directory string
 	Query     Query
-	Lines     int           // of those there already are, the last so many
-	Follow    bool          // go on as records are written, until ctx ends
-	Every     time.Duration // how often to look; 250 ms
+	Lines     int  // of those there already are, the last so many
+	Follow    bool // go on as records are written, until ctx ends
 	Visit     func(*Match) error
 }
+
+// tailEvery is how often Tail looks for more.
+const tailEvery = 250 * time.Millisecond
 
 // Tail gives the last records that fit, and with Follow those to come. It does not verify. It returns
 // nil when ctx ends.
 func Tail(ctx context.Context, cfg TailConfig) error {
-	orInt(&cfg.Every, 250*time.Millisecond)
 	m, err := newMatcher(cfg.Query)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func Tail(ctx context.Context, cfg TailConfig) error {
 		return err
 	}
 	s.cfg.Visit = cfg.Visit
-	tick := time.NewTicker(cfg.Every)
+	tick := time.NewTicker(tailEvery)
 	defer tick.Stop()
 	for {
 		select {
