@@ -159,11 +159,11 @@ func (s *script) batch() []byte {
 	return all
 }
 
-// batchSQL is sql, but one statement, whose letters any client_encoding reads alike: one that must be prepared again
-// is read again.
+// batchSQL is sql, but one statement, which is read alike under any client_encoding and standard_conforming_strings:
+// one that must be prepared again is read again.
 func (s *script) batchSQL() string {
 	for {
-		if sql := s.sql(); !strings.ContainsAny(sql, ";é") {
+		if sql := s.sql(); !strings.ContainsAny(sql, ";é\\") {
 			return sql
 		}
 	}
