@@ -9,11 +9,6 @@ import (
 	"testing"
 )
 
-// executeRows asks for so many rows of a portal.
-func executeRows(portal string, rows uint32) []byte {
-	return Msg('E', string(binary.BigEndian.AppendUint32([]byte(portal+"\x00"), rows)))
-}
-
 // unsynced is a statement of its own in the extended protocol, without a Sync.
 func unsynced(sql string) []byte {
 	return sequence(parseMsg("", sql), bindMsg("", ""), executeMsg(""))
