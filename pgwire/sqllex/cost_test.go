@@ -41,7 +41,7 @@ func TestClassifyAllocates(t *testing.T) {
 	}
 }
 
-// Texts made to be slow take no longer by the byte than others: 256 KiB of the slowest take 60 ms,
+// Texts made to be slow take no longer by the byte than others: 256 KiB of the slowest take 0.2 s,
 // where a pass whose cost is the square of its length would take minutes.
 func TestLinear(t *testing.T) {
 	const size = 256 << 10
@@ -53,11 +53,15 @@ func TestLinear(t *testing.T) {
 	} {
 		for _, prefix := range []string{"", "E'", "set x = "} {
 			sql := prefix + strings.Repeat(part, size/len(part))
-			began := time.Now()
-			sqllex.Classify(sql)
-			sqllex.MaskPasswords(sql)
-			sqllex.Fingerprint(sql)
-			if took := time.Since(began); took > 5*time.Second {
+			took := time.Hour
+			for try := 0; try < 3 && took > 5*time.Second; try++ { // a machine may stop for as long
+				began := time.Now()
+				sqllex.Classify(sql)
+				sqllex.MaskPasswords(sql)
+				sqllex.Fingerprint(sql)
+				took = time.Since(began)
+			}
+			if took > 5*time.Second {
 				t.Errorf("%s behind %q: %v", name, prefix, took)
 			}
 		}
