@@ -65,7 +65,7 @@ func playScripts(t *testing.T, client, server *fakepg.Script, room int, detail D
 	}
 	p.ToServer = append(p.ToServer, server.Heard...)
 	backend.read()
-	s.watch.over(&End{})
+	s.watch.over(&Result{})
 	p.ToClient, p.ServerEnd, p.Params, p.Told = client.Heard, backend.lost.Error(), backend.params.list(), watcher.told
 	l := &backend.ledger
 	p.Ledger = fmt.Sprint(l.seq, l.mine, string(l.tx), l.open, l.skip, l.copy, l.ends, l.sealed, l.maybe, l.doubt, l.loose, l.owed, l.syncAt, l.cut)

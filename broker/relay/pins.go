@@ -73,11 +73,6 @@ const (
 type End struct {
 	Reason Reason
 	Tell   *pgwire.Error // nil: the client is told nothing
-
-	// Set by the session for its Observer: the statements from Undoes on, 0: none, were of a transaction that
-	// the end of the session has rolled back; with Perhaps, unless it was committed unseen.
-	Undoes  uint64
-	Perhaps bool
 }
 
 // Result is what a session did and how it ended.
@@ -86,6 +81,11 @@ type Result struct {
 	BytesIn, BytesOut            int64 // from and to the client, inside TLS
 	Statements, Errors, RowsSent int64
 	Cancels                      int64
+
+	// The statements from Undoes on, 0: none, were of a transaction that the end of the session has rolled
+	// back; with Perhaps, unless it was committed unseen. Known with an Observer alone.
+	Undoes  uint64
+	Perhaps bool
 }
 
 // pin keeps the connection with its client. Called with mu.

@@ -161,15 +161,13 @@ func (s *Session) Run() *Result {
 // over ends a session whose client's side has ended as found. It is apart from Run, under which idle
 // clients wait with little on the stack.
 func (s *Session) over(found End) *Result {
-	end := *s.finishWith(found)
+	r := &Result{End: *s.finishWith(found)}
 	s.leave()
-	s.watch.over(&end)
-	return &Result{
-		End:     end,
-		BytesIn: s.in.total.Load(), BytesOut: s.out.sent.Load(),
-		Statements: s.statements.Load(), Errors: s.errors.Load(), RowsSent: s.rows.Load(),
-		Cancels: s.cancels.Load(),
-	}
+	s.watch.over(r)
+	r.BytesIn, r.BytesOut = s.in.total.Load(), s.out.sent.Load()
+	r.Statements, r.Errors, r.RowsSent = s.statements.Load(), s.errors.Load(), s.rows.Load()
+	r.Cancels = s.cancels.Load()
+	return r
 }
 
 // End ends the session as soon as possible: what the server runs for it is cancelled, and its

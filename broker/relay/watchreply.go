@@ -368,7 +368,7 @@ func (w *watch) lastWords(e *pgwire.Error) {
 }
 
 // over tells of what has no answer when the session has ended. Nothing else of the session runs.
-func (w *watch) over(e *End) {
+func (w *watch) over(r *Result) {
 	if w == nil {
 		return
 	}
@@ -379,9 +379,9 @@ func (w *watch) over(e *End) {
 	}
 	sure := w.flight.size == 0 && w.syncs == 0 && !w.doubt
 	w.flush(0)
-	w.unsettled(e, sure)
-	if w.fatal == "" && e.Tell != nil {
-		w.fatal, w.fatalText = e.Tell.Code, e.Tell.Message
+	w.unsettled(r, sure)
+	if w.fatal == "" && r.Tell != nil {
+		w.fatal, w.fatalText = r.Tell.Code, r.Tell.Message
 	}
 	for w.flight.size > 0 {
 		e := w.flight.pop()

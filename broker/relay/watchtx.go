@@ -144,10 +144,10 @@ func (w *watch) batchEnds(failed bool) {
 	w.done = append(w.done, e)
 }
 
-// unsettled says in the session's end what its last transaction, which nobody has seen end, leaves: it is
+// unsettled says in the session's result what its last transaction, which nobody has seen end, leaves: it is
 // rolled back, unless what is still on its way has committed it.
-func (w *watch) unsettled(end *End, sure bool) {
-	end.Undoes, end.Perhaps = w.tx.first, w.tx.first != 0 && (w.tx.vague || !sure)
+func (w *watch) unsettled(r *Result, sure bool) {
+	r.Undoes, r.Perhaps = w.tx.first, w.tx.first != 0 && (w.tx.vague || !sure)
 }
 
 // holdLimit is how long a statement that is over waits for the ReadyForQuery of its batch before it is told

@@ -134,7 +134,7 @@ func TestHeldStatementsAreToldInTime(t *testing.T) {
 		}
 
 		step(extended("insert i"), unsynced("INSERT 0 1"))
-		var end End
+		var end Result
 		s.watch.over(&end)
 		if want("the end of the session", "14 execute insert i 00000"); end.Undoes != 14 || end.Perhaps {
 			t.Errorf("the end of the session undoes %d, perhaps %v", end.Undoes, end.Perhaps)
