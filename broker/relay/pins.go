@@ -69,7 +69,8 @@ const (
 	ProtocolError    Reason = "protocol_error"
 )
 
-// End is a cause for a session to end, and what its client is told.
+// End is a cause for a session to end, and what its client is told. It has four words at most: the frames under
+// which idle clients wait would hold a larger one, and not fit into 4 KiB.
 type End struct {
 	Reason Reason
 	Tell   *pgwire.Error // nil: the client is told nothing
