@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/downstream"
 )
 
 // backoff makes those wait who are refused again and again, by address and by certificate: the pause
@@ -78,18 +80,9 @@ func (b *backoff) forget(now time.Time) {
 	}
 }
 
-// network is what refusals of an address count for: of IPv6 the first 64 bits, since a client may choose the rest.
-func network(addr netip.Addr) netip.Prefix {
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64
-	}
-	return netip.PrefixFrom(addr.WithZone(""), bits).Masked()
-}
-
 // holdBack waits before a refusal is told, as long as the listener's login_backoff asks for.
 func (s *session) holdBack(ctx context.Context, addr netip.Addr, state *tls.ConnectionState) {
-	keys := []any{network(addr)}
+	keys := []any{downstream.Network(addr)}
 	if state != nil && len(state.PeerCertificates) > 0 {
 		keys = append(keys, certificateHash(hexSHA256(state.PeerCertificates[0].Raw)))
 	}

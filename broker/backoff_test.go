@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/pgsignet/pgsignet/broker/downstream"
 )
 
 // Who is refused from ever new addresses of one IPv6 network is held back as if it were one address.
@@ -23,8 +25,8 @@ func TestBackoffCountsIPv6ByNetwork(t *testing.T) {
 			first, _ := netip.ParseAddr(tt.first)
 			second, _ := netip.ParseAddr(tt.second)
 			var b backoff
-			b.pause(time.Hour, time.Now(), network(first))
-			if d := b.pause(time.Hour, time.Now(), network(second)); (d > 0) != tt.same {
+			b.pause(time.Hour, time.Now(), downstream.Network(first))
+			if d := b.pause(time.Hour, time.Now(), downstream.Network(second)); (d > 0) != tt.same {
 				t.Errorf("%s after %s waits %s", tt.second, tt.first, d)
 			}
 		})

@@ -76,6 +76,17 @@ type Client struct {
 	Listener  string
 }
 
+// Network is what counts of a client's address: of IPv6 the first 64 bits, since a machine often has many of the
+// rest, and may choose.
+func Network(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
+}
+
 // Cancel is a connection that carried a cancel request. The caller closes Conn once the request
 // has had its effect, without writing: clients take the end of the connection as the answer.
 type Cancel struct {

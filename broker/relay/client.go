@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -304,10 +303,7 @@ func (s *Session) fence(server *Server) {
 func (s *Session) lease() (waited bool, err error) {
 	waited = s.held() == nil
 	for {
-		s.turn.begin()
-		if s.ctx.Err() != nil {
-			s.turn.cancel(context.Canceled) // interrupt may have come too early for it
-		}
+		s.begin(&s.turn)
 		lease, err := s.cfg.Acquire(&s.turn)
 		slow, cause := s.turn.over()
 		waited = waited || slow

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -41,10 +40,7 @@ func (u *unrecorded) Error() string { return u.tell.Message }
 
 // await waits until the observer has recorded what is to start. The session's end and a cancel request end that.
 func (s *Session) await() error {
-	s.recording.begin()
-	if s.ctx.Err() != nil {
-		s.recording.cancel(context.Canceled) // interrupt may have come too early for it
-	}
+	s.begin(&s.recording)
 	s.noteWait(time.Now())
 	err := s.watch.to.Start(&s.recording, s.watch.starts)
 	s.noteWait(time.Time{})

@@ -116,7 +116,7 @@ func (c *Statements) renamed(body []byte, name string) []byte {
 	if end < 0 {
 		return nil
 	}
-	theirs := bytes.Clone(body[at : at+1+end+1])
+	theirs := body[at : at+1+end+1]
 	return appendMessage(nil, pgwire.MsgErrorResponse, bytes.ReplaceAll(body, theirs, []byte(`"`+name+`"`)))
 }
 

@@ -29,6 +29,14 @@ func (t *turn) begin() {
 	}
 }
 
+// begin starts a wait of the session's, which is over at once when the session is.
+func (s *Session) begin(t *turn) {
+	t.begin()
+	if s.ctx.Err() != nil {
+		t.cancel(context.Canceled) // interrupt may have come too early for it
+	}
+}
+
 // over ends the wait and returns what has cancelled it, if anything. waited is false when nobody has waited.
 func (t *turn) over() (waited bool, cause error) {
 	t.mu.Lock()

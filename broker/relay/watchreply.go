@@ -281,11 +281,9 @@ func (w *watch) stray(body []byte, head token) {
 	case head.kind == kindSync && len(w.done) > 0:
 		last := w.done[len(w.done)-1]
 		last.SQLState, last.Message, w.tx.failed = failure.Code, failure.Message, true
-	case head.kind == kindSync:
-		w.tx.code, w.tx.text, w.tx.failed = failure.Code, failure.Message, true
-	case head.origin == fromBroker && w.flight.size > 0:
+	case head.kind != kindSync && head.origin == fromBroker && w.flight.size > 0:
 		w.failed(w.flight.head(), body)
-	default: // of a Describe: nothing that is told, but it ends the batch
+	default: // of a Sync with nothing left to tell it, or of a Describe, which is not told: it ends the batch
 		w.tx.code, w.tx.text, w.tx.failed = failure.Code, failure.Message, true
 	}
 }
