@@ -296,54 +296,6 @@ func (s *Server) closeDoors() {
 	}
 }
 
-// accept takes connections from a listener until it is closed. Running out of descriptors is waited
-// out: it passes, and nobody else shall notice (W88).
-func (s *Server) accept(d *door) {
-	shut := 0
-	for {
-		raw, err := d.net.Accept()
-		switch {
-		case err == nil && s.admit(d, raw):
-		case err == nil:
-			if shut++; shut%shutInRow == 0 {
-				time.Sleep(shutPause)
-			}
-		case errors.Is(err, net.ErrClosed):
-			return
-		default:
-			s.log.Error("accept failed", zap.String("listener", d.name), zap.Error(err))
-			time.Sleep(acceptPause)
-		}
-	}
-}
-
-// acceptPause keeps a listener that cannot accept from spinning.
-const acceptPause = 50 * time.Millisecond
-
-// After shutInRow connections that were closed at the door it pauses. To accept and close one takes some
-// 35 µs, and a hundred at once would keep sessions from a processor; what comes meanwhile waits in the
-// kernel's backlog, and beyond that is not even accepted there.
-const (
-	shutInRow = 8
-	shutPause = 250 * time.Microsecond
-)
-
-// admit starts the session of an accepted connection, or closes it and says false.
-func (s *Server) admit(d *door, raw net.Conn) bool {
-	addr, reason := d.knock(raw)
-	if reason != "" {
-		s.metrics.Shut(d.name, reason)
-		s.log.Debug("connection closed at the door", zap.String("listener", d.name),
-			zap.Stringer("remote_addr", raw.RemoteAddr()), zap.String("reason", reason))
-		raw.Close()
-		return false
-	}
-	c := &session{id: NewSessionID(time.Now()), number: s.numbers.Add(1), server: s, door: d, counted: addr, began: time.Now()}
-	c.ctx, c.stop = context.WithCancelCause(context.Background())
-	s.sessions.Go(func() { c.receive(raw) })
-	return true
-}
-
 // recoverSession keeps a bug in one session from ending all others. The client is told so while its
 // login is under way; later it may be in the middle of a message, and the connection just ends.
 func (s *Server) recoverSession(c *session) {

@@ -37,14 +37,14 @@ const (
 
 // knock counts a new connection as half open, or says which limit keeps it out. Connections of a
 // listed proxy count by the listener alone: they all have the proxy's address.
-func (d *door) knock(raw net.Conn) (addr netip.Addr, reason string) {
+func (d *door) knock(from netip.Addr) (addr netip.Addr, reason string) {
 	switch n := d.halfOpen.Add(1); {
 	case d.HalfOpen > 0 && n > int64(d.HalfOpen):
 		reason = doorHalfOpen
 	case d.full() && n > courtesy:
 		reason = doorFull
 	default:
-		if addr = d.counted(raw); !addr.IsValid() || d.take(addr) {
+		if addr = d.counted(from); !addr.IsValid() || d.take(addr) {
 			return addr, ""
 		}
 		reason = doorPerAddress
@@ -54,12 +54,11 @@ func (d *door) knock(raw net.Conn) (addr netip.Addr, reason string) {
 }
 
 // counted is the address that a connection counts for, or none.
-func (d *door) counted(raw net.Conn) netip.Addr {
-	tcp, ok := raw.RemoteAddr().(*net.TCPAddr)
-	if !ok || d.HalfOpenPerAddress == 0 {
+func (d *door) counted(from netip.Addr) netip.Addr {
+	if !from.IsValid() || d.HalfOpenPerAddress == 0 {
 		return netip.Addr{}
 	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	addr := from.Unmap().WithZone("")
 	for _, p := range d.Admission.ProxyProtocol {
 		if p.Contains(addr) {
 			return netip.Addr{}

@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +77,47 @@ func TestT86HalfOpenConnectionsAreCapped(t *testing.T) {
 			})
 		}
 	}
+}
+
+// T86: in a crowd that is shut out, who finds a place gets in, as if nobody else had come.
+func TestT86APlaceIsFoundInACrowd(t *testing.T) {
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people, Listener: "half_open = 3", Admin: httpOn})
+	idle := []net.Conn{b.Dial(t), b.Dial(t), b.Dial(t)}
+	var crowd sync.WaitGroup
+	defer crowd.Wait()
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 2 {
+		crowd.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if c, err := net.Dial("tcp", b.Addr); err == nil {
+					closed(t, c)
+					c.Close()
+				}
+			}
+		})
+	}
+	Poll(t, "many to be shut out", func() bool {
+		n, _ := strconv.Atoi(b.metrics(t)[`pgsignet_connections_refused_total{listener="main",reason="half_open"}`])
+		return n > 100
+	})
+	for _, c := range idle {
+		c.Close()
+	}
+	Poll(t, "a place", func() bool {
+		c, err := b.TryConnect(w.Client("alice"), "alice", "orders")
+		if err != nil {
+			return false
+		}
+		defer c.Close(context.Background())
+		return one[int](t, c, "select 5") == 5
+	})
 }
 
 // Refusals are held back, longer each time, and logins are not.
