@@ -11,13 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// attackJob is the variable that makes this program an attacker (PORT RATE HELLO) or, with "listen", a
-// process that only accepts and closes.
+// attackJob is the variable that makes this program an attacker (PORT RATE HELLO), with "listen" a process
+// that only accepts and closes, or with stallsJob one that notes when the host held a processor back.
 const attackJob = "PGSIGNET_BENCH_ATTACK"
 
-// attacker is a process of its own, of the least priority since real ones have machines of their own.
+// attacker is a process of its own.
 type attacker struct {
 	cmd  *exec.Cmd
 	in   io.Closer // it ends when this is closed
@@ -59,7 +61,7 @@ func startAttacker(job string) (_ *attacker, line string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	cmd := exec.Command("nice", "-n", "19", self)
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), attackJob+"="+job)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -87,12 +89,18 @@ func (a *attacker) stop() (r attackReport, err error) {
 
 // attackMain is the attacker's main. It ends with its standard input.
 func attackMain(job string) error {
-	if job == "listen" {
+	switch job {
+	case "listen":
 		return listenMain()
+	case stallsJob:
+		return stallsMain()
 	}
 	var port, perSecond int
 	var hello []byte
 	if _, err := fmt.Sscanf(job, "%d %d %x", &port, &perSecond, &hello); err != nil {
+		return err
+	}
+	if err := yieldToAll(); err != nil {
 		return err
 	}
 	fmt.Println("begun")
@@ -109,6 +117,26 @@ func attackMain(job string) error {
 		return err
 	}
 	fmt.Println(sent, took.Nanoseconds(), used.Utime.Nano()+used.Stime.Nano())
+	return nil
+}
+
+// yieldToAll lets every other process go first, at once: real attackers have machines of their own. Niceness
+// would not do, for whoever has a processor may keep it for 3 ms whatever theirs. Threads to come inherit it.
+func yieldToAll() error {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			return err
+		}
+		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
+		if err := unix.SchedSetAttr(tid, &attr, 0); err != nil {
+			return fmt.Errorf("idle priority: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -155,7 +155,6 @@ listener "main" {
   client_ca = ["clients-ca.crt"]
   min_tls   = "1.3"
   max_clients = 12000
-  half_open_per_address = 1000
 }
 upstream "pg" {
   hosts       = ["%[2]s"]
