@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/testenv/e2e"
 	"github.com/pgsignet/pgsignet/testenv/golden"
+	"github.com/pgsignet/pgsignet/testenv/pgserver"
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
@@ -20,6 +21,7 @@ func required() bool { return os.Getenv("PGSIGNET_COMPAT") == "all" }
 
 // lab is what every driver meets.
 type lab struct {
+	server   *pgserver.Server
 	targets  []*Target // direct, session, transaction
 	refusals []refusal
 	session  *e2e.Broker
@@ -45,7 +47,7 @@ func newLab(t *testing.T, version int) *lab {
 	expired := w.Issue(w.Clients, pki.Shape{CN: role, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 	stranger := w.Issue(w.Root(pki.Shape{CN: "Strangers"}), pki.Shape{CN: role})
 	return &lab{
-		session: session,
+		server: w.server, session: session,
 		targets: []*Target{
 			w.at(t, "direct", w.server.Addr(), role, w.client(role)),
 			w.at(t, "session", session.Addr, role, w.client(role)),
@@ -62,10 +64,12 @@ func newLab(t *testing.T, version int) *lab {
 // TestDrivers takes every driver through its steps: with PostgreSQL directly, which shows that the
 // program is right, then through the broker in both modes. Then it shows certificates that do not get in.
 func TestDrivers(t *testing.T) {
-	rows := newLab(t, 0).runAll(t, Drivers())
-	if !slices.ContainsFunc(rows, func(r Row) bool { return r.Session == nil }) {
-		expectTable(t, Markdown(rows))
-	}
+	expectTable(t, "drivers", newLab(t, 0).runAll(t, Drivers()))
+}
+
+// TestApplications takes what people write programs with through its steps, likewise.
+func TestApplications(t *testing.T) {
+	expectTable(t, "applications", newLab(t, 0).runAll(t, Applications()))
 }
 
 // TestDriversOn18 takes one driver of each family to PostgreSQL 18, which speaks protocol 3.2 and TLS
@@ -93,7 +97,7 @@ func (l *lab) runAll(t *testing.T, drivers []Driver) []Row {
 
 // run fills the row of one driver, or skips the test when the driver is absent.
 func (l *lab) run(t *testing.T, row *Row) {
-	for _, target := range l.targets {
+	for _, target := range l.targetsOf(t, row.Driver) {
 		result, err := place.Run(t.Context(), row.Driver, target)
 		if reason, ok := errors.AsType[absent](err); ok {
 			reportAbsent(t, row.Driver, reason)
@@ -103,8 +107,11 @@ func (l *lab) run(t *testing.T, row *Row) {
 			t.Errorf("%s: %v", target.Name, err)
 			continue
 		}
-		expectSteps(t, target, result)
+		expectSteps(t, target, row.Driver, result)
 		row.Set(target.Name, result)
+	}
+	if row.Driver.Application {
+		return // its driver's refusals are tested with the drivers
 	}
 	row.Refusals = true
 	for _, r := range l.refusals {
@@ -113,6 +120,25 @@ func (l *lab) run(t *testing.T, row *Row) {
 	if row.Driver.ModernOnly {
 		l.expectDirectTLS(t)
 	}
+}
+
+// targetsOf gives an application a database of its own: reading a schema, it stumbles over what others drop.
+func (l *lab) targetsOf(t *testing.T, d Driver) []*Target {
+	t.Helper()
+	if !d.Application {
+		return l.targets
+	}
+	database := role + "_" + d.Key
+	if err := l.server.CreateDatabase(t.Context(), database, role); err != nil {
+		t.Fatal(err)
+	}
+	var targets []*Target
+	for _, target := range l.targets {
+		own := *target
+		own.Database = database
+		targets = append(targets, &own)
+	}
+	return targets
 }
 
 // refuse says whether the driver shows its user why the login failed.
@@ -168,10 +194,10 @@ func skip(t *testing.T, err error) {
 	t.Skipf("DID NOT RUN: %v", err)
 }
 
-func expectSteps(t *testing.T, target *Target, result *Result) {
+func expectSteps(t *testing.T, target *Target, d Driver, result *Result) {
 	t.Helper()
 	t.Logf("%s: %s %s, %s", target.Name, result.Driver, result.Version, result.Library)
-	for _, name := range Steps {
+	for _, name := range d.Steps() {
 		step := result.Find(name)
 		t.Logf("%s: %-11s %-4s %s", target.Name, name, step.Status, step.Detail)
 		if step.Status != OK && step.Status != None {
@@ -180,19 +206,23 @@ func expectSteps(t *testing.T, target *Target, result *Result) {
 	}
 }
 
-// expectTable compares with the table for people; a new version of a driver is no difference.
-func expectTable(t *testing.T, table string) {
+// expectTable compares with the table for people, if nothing was absent; a new version of a driver is no difference.
+func expectTable(t *testing.T, section string, rows []Row) {
 	t.Helper()
+	if slices.ContainsFunc(rows, func(r Row) bool { return r.Session == nil }) {
+		return
+	}
+	table := Markdown(rows)
 	path := filepath.Join("..", "..", "docs", "compatibility.md")
 	if golden.Updating() {
-		golden.Section(t, path, "drivers", table)
+		golden.Section(t, path, section, table)
 		return
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := golden.ReadSection(string(text), "drivers"); !ok || WithoutVersions(got) != WithoutVersions(table) {
+	if got, ok := golden.ReadSection(string(text), section); !ok || WithoutVersions(got) != WithoutVersions(table) {
 		t.Errorf("%s shows another table; run the test with -update. Got:\n%s", path, table)
 	}
 }

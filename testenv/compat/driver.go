@@ -17,12 +17,26 @@ type Driver struct {
 	// byte and protocol 3.2.
 	ModernOnly bool
 
+	// Application says that it is no driver but what stands on one: an ORM, a framework. It goes through AppSteps.
+	Application bool
+
 	// Picky says that it sends a certificate only to a server that names the CA which issued it.
 	Picky bool
 }
 
 // Steps are what every driver does, in this order.
 var Steps = []string{"simple", "parameters", "prepared", "transaction", "copy_in", "copy_out", "large", "cancel", "notify", "pipeline"}
+
+// AppSteps are what every application does, in this order.
+var AppSteps = []string{"migrate", "reflect", "objects", "savepoint", "row_locks", "cursor", "together"}
+
+// Steps are the steps that it goes through.
+func (d *Driver) Steps() []string {
+	if d.Application {
+		return AppSteps
+	}
+	return Steps
+}
 
 // psqlProgram is psql itself, not Debian's wrapper that looks for clusters.
 const psqlProgram = "/usr/lib/postgresql/15/bin/psql"

@@ -14,7 +14,7 @@ import (
 // the error, and the rest is installed all the same.
 func Setup(ctx context.Context, out io.Writer, source string) error {
 	var err error
-	for _, d := range Drivers() {
+	for _, d := range append(Drivers(), Applications()...) {
 		err = errors.Join(err, pgserver.AptInstall(ctx, out, d.Packages...))
 	}
 	err = errors.Join(err, pgserver.AptInstall(ctx, out, "openssl"))

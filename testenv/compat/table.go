@@ -28,25 +28,37 @@ func (r *Row) Set(mode string, result *Result) {
 var columns = map[string]string{
 	"simple": "simple query", "parameters": "parameters", "prepared": "prepared", "transaction": "transaction, error",
 	"copy_in": "COPY in", "copy_out": "COPY out", "large": "10 MB", "cancel": "cancel", "notify": "LISTEN", "pipeline": "pipeline",
+	"migrate": "migrations", "reflect": "reads the schema", "objects": "objects", "savepoint": "nested transactions", "row_locks": "row locks",
+	"cursor": "rows in portions", "together": "eight at once",
 }
 
-// Markdown is the table as docs/compatibility.md shows it.
+// Markdown is the table as docs/compatibility.md shows it, of drivers or of applications.
 func Markdown(rows []Row) string {
+	steps, application := rows[0].Driver.Steps(), rows[0].Driver.Application
 	var head, rule, body strings.Builder
-	head.WriteString("| driver | version | library |")
+	what := "driver"
+	if application {
+		what = "application"
+	}
+	head.WriteString("| " + what + " | version | library |")
 	rule.WriteString("| --- | --- | --- |")
-	for _, step := range Steps {
+	for _, step := range steps {
 		head.WriteString(" " + columns[step] + " |")
 		rule.WriteString(" --- |")
 	}
-	head.WriteString(" refusal |")
-	rule.WriteString(" --- |")
+	if !application {
+		head.WriteString(" refusal |")
+		rule.WriteString(" --- |")
+	}
 	for _, row := range rows {
 		fmt.Fprintf(&body, "| %s | %s | %s |", row.Driver.Name, row.Version, row.Library)
-		for _, step := range Steps {
+		for _, step := range steps {
 			body.WriteString(" " + cell(row, step) + " |")
 		}
-		body.WriteString(" " + refusalCell(row) + " |\n")
+		if !application {
+			body.WriteString(" " + refusalCell(row) + " |")
+		}
+		body.WriteString("\n")
 	}
 	return head.String() + "\n" + rule.String() + "\n" + body.String()
 }

@@ -90,3 +90,10 @@ def thread(f):
         t.join()
     if failed:
         raise failed[0]
+
+
+def threads(all):
+    """Runs them beside each other to their ends; an exception of any ends the step."""
+    with contextlib.ExitStack() as running:
+        for f in all:
+            running.enter_context(thread(f))
