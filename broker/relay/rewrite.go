@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"encoding/binary"
+	"unicode/utf8"
 
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/pgwire/sqllex"
@@ -11,6 +12,16 @@ import (
 // This file holds what transaction mode does to messages of the extended protocol: statements that
 // clients prepare go by the broker's own names on servers, are prepared again wherever a client's
 // next transaction happens to run, and fail as PostgreSQL's own would.
+
+// nameKey is what PostgreSQL tells names of statements and portals apart by: their first 63 bytes, whatever
+// is behind them (MAX_PORTALNAME_LEN, and the key of its table of prepared statements). It aliases name.
+func nameKey(name []byte) []byte { return name[:min(len(name), pgwire.MaxName)] }
+
+// mayBeCut says whether PostgreSQL may cut a name elsewhere than nameKey: it counts in its own encoding, in which
+// a character may have four times the bytes that it has in the client's. Two such names may be one to it.
+func mayBeCut(name []byte) bool {
+	return 4*len(name) > pgwire.MaxName && bytes.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf })
+}
 
 // named is a client's name for a statement.
 type named struct {
@@ -45,11 +56,12 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 	if end < 0 {
 		return s.pass(server, msg)
 	}
-	if s.unsettledUse(server, rest[:end]) {
+	name, portalName := nameKey(rest[:end]), nameKey(body[:cut])
+	if s.unsettledUse(server, name) {
 		return errMustWait
 	}
-	delete(s.portals, string(body[:cut]))
-	st, called, deallocates := s.lookup(server, rest[:end])
+	delete(s.portals, string(portalName))
+	st, called, deallocates := s.lookup(server, name)
 	if st == nil {
 		return s.pass(server, msg)
 	}
@@ -60,7 +72,7 @@ func (s *Session) bind(server *Server, msg []byte, total int) error {
 		if s.portals == nil {
 			s.portals = make(map[string]portal)
 		}
-		s.portals[string(body[:cut])] = portal{st: st, deallocates: deallocates}
+		s.portals[string(portalName)] = portal{st: st, deallocates: deallocates}
 	}
 	server.ledger.sent(pgwire.MsgBind, 0, fromClient, nil)
 	server.ledger.calls(called)
@@ -117,10 +129,11 @@ func (s *Session) describe(server *Server, msg []byte) error {
 	if end < 1 || body[0] != 'S' {
 		return s.pass(server, msg)
 	}
-	if s.unsettledUse(server, body[1:end]) {
+	name := nameKey(body[1:end])
+	if s.unsettledUse(server, name) {
 		return errMustWait
 	}
-	st, called, _ := s.lookup(server, body[1:end])
+	st, called, _ := s.lookup(server, name)
 	server.ledger.sent(pgwire.MsgDescribe, 'S', fromClient, nil)
 	server.ledger.calls(called)
 	if st == nil || st.name == string(body[1:end]) {
@@ -139,14 +152,14 @@ func (s *Session) closeName(server *Server, msg []byte) error {
 	end := indexNUL(body)
 	if end < 1 || body[0] != 'S' {
 		if end >= 1 {
-			delete(s.portals, string(body[1:end]))
+			delete(s.portals, string(nameKey(body[1:end])))
 		}
 		return s.pass(server, msg)
 	}
-	if s.unsettled(server, body[1:end]) {
+	name := string(nameKey(body[1:end]))
+	if s.unsettled(server, []byte(name)) {
 		return errMustWait
 	}
-	name := string(body[1:end])
 	if name == "" {
 		server.ledger.sent(pgwire.MsgClose, 'S', fromClient, nil)
 		s.ousted(server, nil)
@@ -173,7 +186,10 @@ func (s *Session) execute(server *Server, msg []byte) error {
 	body := msg[headerSize:]
 	var p portal
 	if end := indexNUL(body); end >= 0 {
-		p = s.portals[string(body[:end])]
+		p = s.portals[string(nameKey(body[:end]))]
+		if p.st == nil && len(s.portals) > 0 && mayBeCut(body[:end]) {
+			server.soil() // it may be one of those
+		}
 	}
 	if p.st == nil {
 		return s.pass(server, msg)
@@ -222,9 +238,14 @@ func (s *Session) functionCall(server *Server, msg []byte) error {
 // next reads XX000.
 func (s *Server) interruptsBatch() {
 	if s.ledger.ran {
-		s.order++
-		s.dirty, s.dirtyAt = true, s.order
+		s.soil()
 	}
+}
+
+// soil has the connection reset before it serves anybody else.
+func (s *Server) soil() {
+	s.order++
+	s.dirty, s.dirtyAt = true, s.order
 }
 
 // query relays a simple Query.

@@ -18,14 +18,14 @@ func (s *Session) parse(server *Server, msg []byte, total int) error {
 	if refused, err := s.refuseParse(server, msg, total); refused || err != nil {
 		return err
 	}
-	name, tail := body[:end], body[end+1:]
+	name, tail := nameKey(body[:end]), body[end+1:]
 	if s.unsettled(server, name) {
 		return errMustWait
 	}
 	_, used := s.names[string(name)]
 	switch {
 	case used:
-		return s.parseAgain(server, string(name), tail, total)
+		return s.parseAgain(server, string(body[:end]), tail, total)
 	case len(msg) < total, len(name) > 0 && s.texts+len(tail) > maxTexts:
 		return s.parseHuge(server, msg, string(name))
 	case len(name) == 0:

@@ -128,6 +128,7 @@ type binding struct {
 	nparams  int
 	params   []Value
 	bytes    int64
+	doubt    bool // of the portal's name, as in prep
 	started  bool // Start was told of the Bind
 	executed bool
 	alone    bool // nobody was told of the Bind: it is to be told when the portal is never executed

@@ -238,6 +238,7 @@ func (w *watch) confirm(e *entry) {
 func (w *watch) confirmBind(e *entry) {
 	b := e.bound
 	b.text, _ = w.confirmed.statement([]byte(b.stmt)) // none: SQL's
+	b.text.doubt = b.text.doubt || b.doubt
 	w.setPortal(&w.confirmed, b.name, b)
 	if !e.Started && !b.started {
 		if w.detail == DetailFull {

@@ -131,7 +131,7 @@ func (w *watch) parse(msg []byte, total int, now int64) *entry {
 		return e // malformed: the server's to say
 	}
 	tail := body[end+1:]
-	p := prep{ok: true, name: string(body[:end])}
+	p := prep{ok: true, name: string(nameKey(body[:end])), doubt: mayBeCut(body[:end])}
 	if p.cut = indexNUL(tail); p.cut < 0 {
 		p.cut = len(tail)
 	}
@@ -160,11 +160,12 @@ func (w *watch) bind(body []byte, total int, now int64) *entry {
 	b := w.newBound()
 	b.bytes = int64(total)
 	if portal > 0 {
-		b.name = string(body[:portal])
+		b.name, b.doubt = string(nameKey(body[:portal])), mayBeCut(body[:portal])
 	}
-	b.text = w.statement(rest[:end])
+	name := nameKey(rest[:end])
+	b.text = w.statement(name)
 	if b.stmt = b.text.name; !b.text.ok && end > 0 {
-		b.stmt = string(rest[:end])
+		b.stmt = string(name)
 	}
 	b.nparams, b.params = w.values(rest[end+1:], headerSize+len(body) == total)
 	e.bound = b
@@ -181,7 +182,8 @@ func (w *watch) execute(body []byte, now int64) *entry {
 	if end < 0 {
 		return e
 	}
-	if b := w.portal(body[:end]); b != nil {
+	name := nameKey(body[:end])
+	if b := w.portal(name); b != nil {
 		b.refs++
 		e.bound = b
 		if !b.executed && b.bytes > 0 {
@@ -189,7 +191,7 @@ func (w *watch) execute(body []byte, now int64) *entry {
 		}
 		e.Portal = b.name
 	} else {
-		e.Portal = string(body[:end]) // a cursor of SQL's
+		e.Portal = string(name) // a cursor of SQL's
 	}
 	return e
 }
@@ -203,6 +205,7 @@ func (w *watch) close(body []byte, now int64) *entry {
 	if n := indexNUL(name); n >= 0 {
 		name = name[:n]
 	}
+	name = nameKey(name)
 	if e.whole = body[0] == 'S'; e.whole {
 		e.text = w.statement(name)
 		e.Name = string(name)

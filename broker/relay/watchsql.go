@@ -57,7 +57,7 @@ func (w *watch) deallocated(e *entry, which freed) {
 		clear(w.confirmed.stmts)
 		return
 	}
-	if effects, lone := e.effects(); lone && effects.Has(sqllex.Deallocate) {
+	if effects, lone := e.effects(); lone && effects.Has(sqllex.Deallocate) && !mayBeCut([]byte(effects.Name)) {
 		delete(w.confirmed.stmts, effects.Name)
 		return
 	}
@@ -70,7 +70,7 @@ func (w *watch) deallocated(e *entry, which freed) {
 // closed forgets the portals that e has ended. ROLLBACK TO ends those that are newer than its savepoint:
 // they are in doubt then, as when CLOSE ends one.
 func (w *watch) closed(e *entry, which freed) {
-	if effects, lone := e.effects(); which == freedAll || lone && effects.Has(sqllex.Rollback|sqllex.Commit) {
+	if effects, lone := e.effects(); which == freedAll || lone && effects.Has(sqllex.Rollback|sqllex.Commit|sqllex.PrepareTransaction) {
 		w.clearPortals(&w.confirmed)
 		return
 	}
