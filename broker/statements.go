@@ -61,7 +61,7 @@ func (r *recorder) Done(s *relay.Statement) {
 	ran := audit.Ran{
 		Time: s.At, Conn: s.Conn, PID: s.PID,
 		Stmt: audit.Stmt{
-			ID: s.ID, Phase: audit.PhaseAll, Op: string(s.Op), Tags: s.Tags,
+			ID: s.ID, Phase: audit.PhaseAll, Op: string(s.Op), Tags: s.Tags, NTags: s.NTags,
 			SQLState: s.SQLState, Message: s.Message, Rows: s.Rows, RowsOut: s.RowsOut,
 			BytesIn: s.BytesIn, BytesOut: s.BytesOut, Queue: s.Queue, Exec: s.Exec, Tx: s.Tx,
 			Undone: s.Undone, Undoes: s.Undoes, Perhaps: s.Perhaps,

@@ -131,6 +131,7 @@ func (e *line) cutValue(s, head string, whole int, text bool) {
 // outcome writes what came of the statement. Counts are written when zero too: they are known.
 func (e *line) outcome(s *Stmt, message string) {
 	e.list("tags", s.Tags)
+	e.some("ntags", int64(s.NTags))
 	e.str("sqlstate", s.SQLState)
 	e.str("message", message)
 	e.int("rows", s.Rows)

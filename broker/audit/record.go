@@ -204,6 +204,7 @@ type Stmt struct {
 
 	// Outcome: end, all.
 	Tags     []string // command tags
+	NTags    int      // how many there were, when Tags has not all of them
 	SQLState string   // 00000 when it succeeded
 	Message  string   // of an error
 	Rows     int64    // affected

@@ -267,7 +267,7 @@ func (r *report) outcome(s *session, n Sum) {
 	case n.Errors > 0:
 	case r.v.undone:
 		n.Undone = 1
-	case string(r.v.tx) != "I" && isStatement(r.v.op):
+	case (string(r.v.tx) != "I" || r.v.mayUndo > 0) && isStatement(r.v.op):
 		s.open = append(s.open, number(r.v.id))
 	}
 	s.errors += n.Errors

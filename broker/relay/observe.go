@@ -69,6 +69,7 @@ type Statement struct {
 	At                time.Time // when it was known; zero: now
 	Skipped           bool      // the server has not run it: an error before it in its batch
 	Tags              []string
+	NTags             int           // how many there were, when Tags has only the first of them and those that matter
 	SQLState, Message string        // SQLState is 00000 when it succeeded, "" when its outcome is unknown
 	Rows, RowsOut     int64         // affected; DataRows
 	BytesIn, BytesOut int64         // its messages and their replies, with headers

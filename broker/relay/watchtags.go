@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/pgsignet/pgsignet/pgwire"
@@ -18,11 +19,14 @@ func (w *watch) complete(e *entry, body []byte) {
 	if string(body) != w.tag { // most are like the one before
 		w.tag = tagString(body)
 	}
-	if e.Tags == nil {
+	switch {
+	case e.Tags == nil:
 		e.tag[0] = w.tag
 		e.Tags = e.tag[:1:1]
-	} else {
+	case len(e.Tags) < firstTags:
 		e.Tags = append(e.Tags, w.tag)
+	default:
+		e.moreTags(w.tag)
 	}
 	verb, count := tagCount(body)
 	switch string(verb) {
@@ -36,6 +40,32 @@ func (w *watch) complete(e *entry, body []byte) {
 	if e.copy.state == copyIn {
 		e.copy.rows = count
 	}
+}
+
+// firstTags is how many tags of one text are kept in their order. Behind them stand those that decide what the
+// text leaves, each once: twelve at most, so that all of them fit into a list of the record.
+const firstTags = 20
+
+// moreTags takes a tag behind the first ones: what ends or begins a transaction takes its last place, so that
+// what came after what is still to be seen.
+func (e *entry) moreTags(tag string) {
+	e.NTags = max(e.NTags, len(e.Tags)) + 1
+	kept := e.Tags[firstTags:]
+	switch tag {
+	case "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "PREPARE TRANSACTION":
+		if i := slices.Index(kept, tag); i >= 0 {
+			e.Tags = slices.Delete(e.Tags, firstTags+i, firstTags+i+1)
+		}
+	case "DEALLOCATE", "DEALLOCATE ALL", "DISCARD ALL", "CLOSE CURSOR", "CLOSE CURSOR ALL":
+		if slices.Contains(kept, tag) {
+			return
+		}
+	default:
+		if !commitsItself(tag) || slices.ContainsFunc(kept, commitsItself) {
+			return
+		}
+	}
+	e.Tags = append(e.Tags, tag)
 }
 
 // tagCount takes a command tag apart: its first word, and the number at its end, 0 when there is none.

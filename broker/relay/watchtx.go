@@ -36,7 +36,7 @@ func (w *watch) ran(e *entry) {
 		w.tx.first = e.ID
 	}
 	for i, tag := range e.Tags {
-		switch rest := i+1 < len(e.Tags) || e.SQLState != "00000"; tag {
+		switch rest := i+1 < len(e.Tags) || e.NTags > 0 || e.SQLState != "00000"; tag {
 		case "BEGIN", "START TRANSACTION":
 			w.tx.block = true
 		case "COMMIT", "PREPARE TRANSACTION":
@@ -78,8 +78,10 @@ func (w *watch) rollback(e *entry) {
 	switch {
 	case !lone:
 		w.tx.vague = true
-		w.undo(e)
-	case effects.Has(sqllex.Rollback | sqllex.Commit):
+		if w.undo(e); e.Undoes == 0 && e.SQLState == "00000" {
+			e.Undoes, e.Perhaps = e.ID, true // of what stands in its own text
+		}
+	case effects.Has(sqllex.Rollback | sqllex.Commit | sqllex.PrepareTransaction):
 		w.undo(e)
 		w.tx.end(e, false)
 	}
