@@ -147,7 +147,7 @@ func addTrust(g *admin.Gauges, snap *Snapshot, listener string) {
 	kinds := make(map[string]int)
 	for _, c := range snap.Trust[listener].Certificates() {
 		g.Certificates = append(g.Certificates, admin.CertificateGauge{
-			Listener: listener, Kind: c.Role, Position: kinds[c.Role], NotAfter: c.NotAfter,
+			Listener: listener, Kind: c.Role, Position: kinds[c.Role], NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 		})
 		kinds[c.Role]++
 	}
@@ -161,14 +161,14 @@ func upstreamGauge(name string, u *Upstream) admin.UpstreamGauge {
 	status, m := u.Files.Status(), u.Files.Material()
 	g := admin.UpstreamGauge{Name: name, Successful: status.Err == nil, LastSuccess: status.LoadedAt}
 	for i, ca := range m.CAs {
-		g.Certificates = append(g.Certificates, admin.CertificateGauge{Kind: "server_ca", Position: i, NotAfter: ca.NotAfter})
+		g.Certificates = append(g.Certificates, admin.CertificateGauge{Kind: "server_ca", Position: i, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter})
 	}
 	if m.Pair != nil {
 		kind := "certificate"
 		if u.Issuer {
 			kind = "issuer"
 		}
-		g.Certificates = append(g.Certificates, admin.CertificateGauge{Kind: kind, NotAfter: m.Pair.Leaf.NotAfter})
+		g.Certificates = append(g.Certificates, admin.CertificateGauge{Kind: kind, NotBefore: m.Pair.Leaf.NotBefore, NotAfter: m.Pair.Leaf.NotAfter})
 	}
 	return g
 }

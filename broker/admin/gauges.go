@@ -71,7 +71,8 @@ type ReloadGauge struct {
 type CertificateGauge struct {
 	Listener, Kind string
 	Position       int
-	NotAfter       time.Time
+	// NotBefore tells what is short of a life: an hour may be, or a month.
+	NotBefore, NotAfter time.Time
 }
 
 // CRLGauge is a revocation list that was loaded.
@@ -114,6 +115,7 @@ var (
 	descTrust       = desc("trust_last_reload_successful", "Whether a listener's last reload of certificates and revocation lists was taken.", "listener")
 	descTrustAt     = desc("trust_last_reload_success_timestamp_seconds", "When a listener's certificates and revocation lists were last taken.", "listener")
 	descNotAfter    = desc("certificate_not_after_timestamp_seconds", "End of a loaded certificate.", "listener", "kind", "position")
+	descNotBefore   = desc("certificate_not_before_timestamp_seconds", "Beginning of a loaded certificate.", "listener", "kind", "position")
 	descNextUpdate  = desc("crl_next_update_timestamp_seconds", "When a loaded revocation list is to be replaced.", "listener", "position")
 	descLocks       = desc("locks", "Certificates and identities that are locked.")
 )
@@ -167,6 +169,7 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 		r.collect(set)
 	}
 	for _, c := range g.Certificates {
+		set(descNotBefore, unix(c.NotBefore), c.Listener, c.Kind, strconv.Itoa(c.Position))
 		set(descNotAfter, unix(c.NotAfter), c.Listener, c.Kind, strconv.Itoa(c.Position))
 	}
 	for _, u := range g.Upstreams {

@@ -147,15 +147,21 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
+// Every alert says what to do, too, and names sections that there are.
 func TestAlertsReadMetricsThatExist(t *testing.T) {
 	text := read(t, "deploy/prometheus/alerts.yml")
-	rules := regexp.MustCompile(`alert: (\w+)\n\s+expr: (.*)\n(?s:.*?)summary: "(.*?)"\n`).FindAllStringSubmatch(text, -1)
+	rules := regexp.MustCompile(`alert: (\w+)\n\s+expr: (.*)\n(?s:.*?)summary: "(.*?)"\n\s+description: "(.*\.)"\n`).FindAllStringSubmatch(text, -1)
 	if len(rules) != strings.Count(text, "- alert:") || len(rules) < 15 {
 		t.Fatalf("%d rules are understood of %d", len(rules), strings.Count(text, "- alert:"))
 	}
 	for _, r := range rules {
 		expr := strings.ReplaceAll(r[2], `up{job="pgsignet"}`, "") // Prometheus's own
 		shown := strings.ReplaceAll(r[3], "{{ $value", "")
+		for _, m := range regexp.MustCompile(`(docs/\w+\.md), ([A-Z]\w+(?: \w+)*)`).FindAllStringSubmatch(r[4], -1) {
+			if !strings.Contains(read(t, m[1]), "\n## "+m[2]+"\n") {
+				t.Errorf("%s: %s has no section %s", r[1], m[1], m[2])
+			}
+		}
 		check(t, r[1], expr, shown)
 	}
 }
