@@ -150,12 +150,13 @@ func TestA78NUL(t *testing.T) {
 
 func TestA79InvisibleCharacters(t *testing.T) {
 	shapes := map[string]pki.Shape{}
-	for _, r := range "\n\t\x1b\r\x7f\u0080\u009f\u202a\u202e\u2066\u2069\u200b\u200f\u2028\u2029\ufeff" {
+	for _, r := range "\n\t\x1b\r\x7f\u0080\u009f\u202a\u202e\u2066\u2069\u200b\u200f\u2028\u2029\ufeff" + // T16
+		"\u00ad\u034f\u061c\u115f\u17b4\u180e\u2060\u2064\u2065\u206a\u206f\u3164\ufe0f\uffa0\ufff9\U000e0001\U000e0041\U000e007f\U000e0100" {
 		shapes["CN "+identity.Quote(string(r))] = pki.Shape{CN: "ali" + string(r) + "ce"}
 	}
 	shapes["OU newline"] = pki.Shape{CN: "alice", OU: []string{"a\nb"}}
 	wantRefused(t, identity.ReasonIllegal, shapes)
-	for _, near := range []string{"a\u00a0b", "a\u200ab", "a\u2010b", "a\u202fb", "a\u2065b", "a\u206ab", "\U0001f600"} {
+	for _, near := range []string{"a\u00a0b", "a\u200ab", "a\u2010b", "a\u202fb", "a\u0301b", "a\u3000b", "a\u2800b", "\U0001f600"} {
 		if id := extract(t, pki.Shape{CN: near}); id.CN != near {
 			t.Errorf("got CN %q, want %q", id.CN, near)
 		}

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"unicode"
 	"unicode/utf8"
 
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -58,15 +59,23 @@ func illegalRune(r rune) string {
 	switch {
 	case r < ' ', 0x7f <= r && r <= 0x9f:
 		return "control character"
+	case r < 0x7f:
+		return ""
 	case r == 0x2028, r == 0x2029:
 		return "line separator"
-	case 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
+	case r == 0x061c, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
 		return "bidirectional control"
-	case 0x200b <= r && r <= 0x200f, r == 0xfeff:
+	case unicode.In(r, invisible...):
 		return "invisible character"
 	}
 	return ""
 }
+
+// invisible is what Unicode calls format characters (Cf: the soft hyphen, zero width, tags, annotations) and
+// what else it lets a program show as nothing (Default_Ignorable_Code_Point in DerivedCoreProperties.txt:
+// fillers, variation selectors). Two names that differ by one of them look the same to whoever reads a rule
+// or the record.
+var invisible = []*unicode.RangeTable{unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector}
 
 // tagName names an ASN.1 type for people.
 func tagName(tag cbasn1.Tag) string {
