@@ -24,12 +24,15 @@ func identityKey(id *identity.Identity) string {
 	return alternativeKey(id)
 }
 
+// escapeName keeps a name apart from those beside it, whatever it holds: no other list makes the same text.
+var escapeName = strings.NewReplacer(`\`, `\\`, ",", `\,`)
+
 // alternativeKey names the owner of a certificate without a subject by all its alternative names, as in
 // "email:alice@example.com,dns:a.example"; one without any by its key. It is never the text of a DN,
 // which begins with a type and "=", nor of a SPIFFE ID.
 func alternativeKey(id *identity.Identity) string {
 	var names []string
-	add := func(kind, name string) { names = append(names, kind+":"+strings.ReplaceAll(name, ",", `\,`)) }
+	add := func(kind, name string) { names = append(names, kind+":"+escapeName.Replace(name)) }
 	for _, name := range id.Email {
 		add("email", name)
 	}
