@@ -66,6 +66,7 @@ func (p *process) open() error {
 		do    func() error
 		check bool // of the configuration
 	}{
+		{noDump, false}, // before there are keys
 		{func() error { return checkDescriptors(p.cfg.Descriptors()) }, true},
 		{p.openTrust, true}, {p.openRecord, true}, {p.takeOver, false}, {p.openServer, true}, {p.listen, false},
 	} {

@@ -46,16 +46,6 @@ func wantEnd(t *testing.T, c *Wire, since time.Time, state, cause string) {
 	t.Logf("%s: ended after %v: %s", state, took.Round(time.Millisecond), ErrorText(m))
 }
 
-// Descriptors is the number of files and sockets that the broker has open.
-func descriptors(t testing.TB, b *Broker) int {
-	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", b.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
-
 // TestA73RevokedWhileLive: a certificate is revoked while its sessions are idle, in a transaction, in
 // COPY and in the pool's queue. All end at once with the cause; what was open is rolled back; another
 // certificate's session in the same role and pool goes on.
@@ -63,13 +53,13 @@ func TestA73RevokedWhileLive(t *testing.T) {
 	w := Shared(t)
 	w.Exec(t, "orders", "create table if not exists a73 (x int); truncate a73; grant all on a73 to app")
 	b := w.Start(t, Options{
-		Rules: team, Listener: `crl = ["clients.crl"]`, Pool: "size = 4\n wait_timeout = \"60s\"",
+		Rules: team, Listener: `crl = ["clients.crl"]`, Pool: "size = 4\n wait_timeout = \"60s\"", Admin: httpOn,
 		Files: map[string]string{"clients.crl": string(CRL(t, w.Clients, pki.CRLShape{}))},
 	})
 	stolen := w.Issue(w.Clients, pki.Shape{O: []string{"Team"}, CN: "stolen"})
 	good := b.Connect(t, w.Issue(w.Clients, pki.Shape{O: []string{"Team"}, CN: "good"}), "app", "orders")
 	sane(t, good)
-	before := descriptors(t, b)
+	before := b.footprint(t).descriptors
 
 	idle := b.open(t, stolen, "app", "orders")
 	tx := b.open(t, stolen, "app", "orders")
@@ -96,7 +86,7 @@ func TestA73RevokedWhileLive(t *testing.T) {
 	}
 	// One more may be there: dialled for the session that waited, and now idle in the pool.
 	Poll(t, "the server connections to be closed", func() bool { return w.Backends(t, "app") <= 2 })
-	Poll(t, "no descriptor to be left", func() bool { return descriptors(t, b) <= before+1 })
+	Poll(t, "no descriptor to be left", func() bool { return b.footprint(t).descriptors <= before+1 })
 	for _, r := range b.Records("session.close", 3) {
 		if dig(r, "end.reason") != "cert_revoked" || dig(r, "end.sqlstate") != "57P01" {
 			t.Errorf("audit: %v", r["end"])
