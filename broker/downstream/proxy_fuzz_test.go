@@ -47,3 +47,11 @@ func FuzzProxy(f *testing.F) {
 		}
 	})
 }
+
+// A25: a sender by a link-local address is in its network whatever the interface is called.
+func TestA25ListedByLinkLocalAddress(t *testing.T) {
+	prefixes := []netip.Prefix{netip.MustParsePrefix("fe80::/10")}
+	if !listed(prefixes, netip.MustParseAddr("fe80::1%eth0")) || listed(prefixes, netip.MustParseAddr("fec0::1%eth0")) {
+		t.Error("the zone counts")
+	}
+}

@@ -59,6 +59,7 @@ func TestA25ProxyHeader(t *testing.T) {
 			"\x00\x07\x00\x08"), "10.0.0.1:7"},
 		{"v2, TLVs", header(t, 2, tcp("10.2.3.14:53912"), tcp("10.2.0.2:5432"), claims...), "10.2.3.14:53912"},
 		{"v2, LOCAL", []byte("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"), ""},
+		{"v2, LOCAL with addresses", []byte("\r\n\r\n\x00\r\nQUIT\n\x20\x11\x00\x0c\x0a\x02\x03\x0e\x0a\x02\x00\x02\x00\x01\x00\x02"), ""},
 	} {
 		for how, send := range map[string]func(*peer){
 			"whole":        func(p *peer) { p.send(tt.in) },

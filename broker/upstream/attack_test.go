@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/x509"
 	"encoding/binary"
 	"runtime"
 	"strings"
@@ -168,6 +169,32 @@ func TestA112HostileServer(t *testing.T) {
 	}
 }
 
+// T76: a server that offers no channel binding gets no proof of the password, whatever it says of itself: one in
+// between could pass it on.
+func TestT76ChannelBindingIsRequired(t *testing.T) {
+	l := newLab(t)
+	server := l.unasking(func(c *fakepg.Conn) {
+		c.Write(encode(t, &pgproto3.AuthenticationSASL{AuthMechanisms: []string{"SCRAM-SHA-256"}}))
+		if m, ok := c.Read(); ok {
+			t.Errorf("the client went on: %q", m.Body)
+		}
+	})
+	cfg := l.config(server.Addr)
+	cfg.Credential = static("tiger")
+	l.refusal(cfg, "08004", ReasonProtocol)
+}
+
+// T69: without a CA nobody is trusted; the system's CAs are not asked.
+func TestT69NoCATrustsNobody(t *testing.T) {
+	l := newLab(t)
+	cfg := l.config("localhost:5432")
+	cfg.RootCAs = func() *x509.CertPool { return nil }
+	u := l.upstream(cfg)
+	if p := u.peer(u.hosts[0], nil); p.roots == nil || !p.roots.Equal(x509.NewCertPool()) {
+		t.Errorf("trusted: %v", p.roots)
+	}
+}
+
 // A112 with SCRAM: overlong or absurd fields (CVE-2026-6664, -6665).
 func TestA112HostileSCRAM(t *testing.T) {
 	l := newLab(t)
@@ -179,9 +206,11 @@ func TestA112HostileSCRAM(t *testing.T) {
 		"empty":           func(string) string { return "" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := l.fake(func(c *fakepg.Conn) {
+			asked := false
+			server := l.unasking(func(c *fakepg.Conn) {
 				c.Write(encode(t, &pgproto3.AuthenticationSASL{AuthMechanisms: []string{"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"}}))
 				m := c.Expect("p")[0]
+				asked = true
 				_, nonce, _ := strings.Cut(string(m.Body), "r=")
 				c.Write(encode(t, &pgproto3.AuthenticationSASLContinue{Data: []byte(first(nonce))}))
 				if m, ok := c.Read(); ok && name != "long salt" {
@@ -195,6 +224,10 @@ func TestA112HostileSCRAM(t *testing.T) {
 				t.Fatal("logged in")
 			} else if strings.Contains(err.Error(), "tiger") {
 				t.Errorf("the password is in %q", err)
+			}
+			server.Close()
+			if !asked {
+				t.Error("the login did not come to SCRAM")
 			}
 		})
 	}

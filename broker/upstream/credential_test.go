@@ -36,8 +36,10 @@ func newRoot(t testing.TB) *pki.CA {
 func TestPasswordFile(t *testing.T) {
 	dir := t.TempDir()
 	inside := filepath.Join(dir, "secrets")
-	if err := os.MkdirAll(filepath.Join(inside, "..data"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"..data", "team"} {
+		if err := os.MkdirAll(filepath.Join(inside, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	write := func(name, text string) {
 		t.Helper()
@@ -53,6 +55,7 @@ func TestPasswordFile(t *testing.T) {
 	write("nul", "tiger\x00")
 	write("long", strings.Repeat("x", maxPassword+1))
 	write("..data/app", "other")
+	write("team/app", "other")
 	if err := os.WriteFile(filepath.Join(dir, "outside"), []byte("stolen"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,7 @@ func TestPasswordFile(t *testing.T) {
 		{"app", "tiger"}, {"crlf", "tiger"}, {"bare", " tiger "},
 		{"empty", ""}, {"two", ""}, {"nul", ""}, {"long", ""}, {"absent", ""},
 		{"../outside", ""}, {"..", ""}, {".", ""}, {"", ""}, {"..data", ""}, {"..data/app", ""}, {"/etc/passwd", ""},
-		{"app/../../outside", ""}, {`..\outside`, ""}, {"app\x00", ""}, {"{role}", ""},
+		{"app/../../outside", ""}, {"team/app", ""}, {"team/../../outside", ""}, {`..\outside`, ""}, {"app\x00", ""}, {"{role}", ""},
 	} {
 		got, err := f.Password(tt.role)
 		if got != tt.want || (err == nil) != (tt.want != "") {

@@ -130,6 +130,23 @@ func TestT71SystemUser(t *testing.T) {
 	}
 }
 
+// T71: it is asked for logical replication, too, which may have a pg_hba.conf line of its own.
+func TestT71SystemUserOfReplication(t *testing.T) {
+	l := newLab(t)
+	server := l.fake(func(c *fakepg.Conn) {
+		c.Login(fakepg.Login{Override: params("server_version", "16.4")})
+		c.ExpectQuery("SELECT system_user")
+		c.Reply("T D= C ZI")
+		c.AwaitClose()
+	})
+	logical := login
+	logical.Replication = "database"
+	if c, err := l.upstream(l.config(server.Addr)).Dial(t.Context(), logical); err == nil {
+		c.Close()
+		t.Error("logged in by a trust line")
+	}
+}
+
 // T71: no resumption, though the server offers tickets.
 func TestT71NoResumption(t *testing.T) {
 	l := newLab(t)

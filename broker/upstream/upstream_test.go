@@ -58,6 +58,14 @@ func (l *lab) fake(script func(*fakepg.Conn)) *fakepg.Server {
 	return fakepg.Start(l.t, fakepg.Options{TLS: l.serverTLS()}, script)
 }
 
+// unasking starts one that does not, for logins with a password.
+func (l *lab) unasking(script func(*fakepg.Conn)) *fakepg.Server {
+	l.t.Helper()
+	config := l.serverTLS()
+	config.ClientAuth = tls.NoClientCert
+	return fakepg.Start(l.t, fakepg.Options{TLS: config}, script)
+}
+
 func (l *lab) config(hosts ...string) Config {
 	return Config{
 		Name: "orders", Hosts: hosts, RootCAs: l.Servers.Pool,
