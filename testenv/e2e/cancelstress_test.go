@@ -15,7 +15,7 @@ import (
 // never read 57014, and those who cancel read no other error. PGSIGNET_DIFF says how long.
 func TestW73RandomCancelsHitNobodyElse(t *testing.T) {
 	w := Shared(t)
-	b := w.Start(t, Options{Rules: people, Pool: sharedByMany, Audit: `level = "session"`})
+	b := w.Start(t, patient(Options{Rules: people, Pool: sharedByMany, Audit: `level = "session"`}))
 	config, until := b.TLSConfig(w.Client("alice")), time.Now().Add(diffFor(t)/5)
 	seed := diffSeed(t)
 	var cancelled, finished atomic.Int64
@@ -40,7 +40,7 @@ func TestW73RandomCancelsHitNobodyElse(t *testing.T) {
 					readies = 4
 					step = joined(parsed("", "select pg_sleep(0.002)"), bound("", ""), executed(""), synced, Query("begin"), step, Query("rollback"))
 				}
-				c.SetDeadline(time.Now().Add(time.Minute))
+				c.SetDeadline(time.Now().Add(patience))
 				if _, err := c.Write(step); err != nil {
 					t.Errorf("client %d: %v", i, err)
 					return

@@ -27,19 +27,37 @@ type wireConn struct {
 
 func (w *wireConn) next() (Message, error) { return readMessage(w) }
 
-// dialWire logs in with TLS.
-func dialWire(addr string, config *tls.Config, user, database string) (*wireConn, error) {
-	return dialUntil(context.Background(), addr, config, user, database)
+// patience is how long a client of the stress tests waits for an answer: longer than a machine that does several
+// things is seen to stop.
+const patience = 4 * time.Minute
+
+// patient has a broker wait as long for whatever comes of the machine's stopping, and not of the broker.
+func patient(o Options) Options {
+	o.Listener += fmt.Sprintf("\nhandshake_timeout = %q\nwrite_timeout = %[1]q\nopen_batch_timeout = %[1]q\n", patience)
+	o.Upstream += fmt.Sprintf("\nconnect_timeout = %q\n", patience)
+	o.Pool += fmt.Sprintf("\nwait_timeout = %q\nreset_timeout = %[1]q\n", patience)
+	return o
 }
 
-// dialUntil is dialWire; the socket is closed when ctx ends, during the login, too.
-func dialUntil(ctx context.Context, addr string, config *tls.Config, user, database string) (*wireConn, error) {
+// Versions of the protocol.
+const (
+	protocol30 = 3 << 16
+	protocol32 = 3<<16 | 2 // longer cancel keys
+)
+
+// dialWire logs in with TLS.
+func dialWire(addr string, config *tls.Config, user, database string) (*wireConn, error) {
+	return dialUntil(context.Background(), addr, config, protocol30, user, database)
+}
+
+// dialUntil is dialWire in that version of the protocol; the socket is closed when ctx ends, during the login, too.
+func dialUntil(ctx context.Context, addr string, config *tls.Config, version uint32, user, database string) (*wireConn, error) {
 	raw, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { raw.Close() })
-	raw.SetDeadline(time.Now().Add(60 * time.Second))
+	raw.SetDeadline(time.Now().Add(patience))
 	if _, err := raw.Write([]byte{0, 0, 0, 8, 4, 210, 22, 47}); err != nil {
 		return nil, err
 	}
@@ -48,7 +66,7 @@ func dialUntil(ctx context.Context, addr string, config *tls.Config, user, datab
 		return nil, fmt.Errorf("SSLRequest: %q, %v", answer, err)
 	}
 	w := &wireConn{Conn: tls.Client(raw, config)}
-	if _, err := w.Write(Startup(3<<16, "user", user, "database", database)); err != nil {
+	if _, err := w.Write(Startup(version, "user", user, "database", database)); err != nil {
 		return nil, err
 	}
 	for {
@@ -68,7 +86,7 @@ func dialUntil(ctx context.Context, addr string, config *tls.Config, user, datab
 
 // run sends a step in pieces, as cuts says, and returns the answer up to its terminator.
 func (w *wireConn) run(step []byte, cuts *rand.Rand) ([]Message, error) {
-	w.SetDeadline(time.Now().Add(60 * time.Second))
+	w.SetDeadline(time.Now().Add(patience))
 	failed := make(chan error, 1)
 	go func() {
 		for len(step) > 0 {
@@ -107,6 +125,7 @@ type differ struct {
 	world  *World
 	broker *Broker
 	until  time.Time
+	whole  bool            // see script
 	over   context.Context // a difference was found
 	end    context.CancelFunc
 
@@ -130,16 +149,21 @@ func (d *differ) stop() bool {
 
 func (d *differ) client(seed uint64, i int) {
 	s := newScript(seed, i)
+	s.whole = d.whole
+	version := uint32(protocol30)
+	if i%2 == 1 {
+		version = protocol32
+	}
 	cuts := rand.New(rand.NewPCG(seed+1, uint64(i)))
 	brokerTLS := d.broker.TLSConfig(d.world.Client("alice"))
 	directTLS := d.world.directTLS(d.t)
 	for !d.stop() {
-		direct, err := dialUntil(d.over, d.world.PG.Addr(), directTLS, "alice", "stock")
+		direct, err := dialUntil(d.over, d.world.PG.Addr(), directTLS, version, "alice", "stock")
 		if err != nil {
 			d.report("direct login: %v", err)
 			return
 		}
-		through, err := dialUntil(d.over, d.broker.Addr, brokerTLS, "alice", "orders")
+		through, err := dialUntil(d.over, d.broker.Addr, brokerTLS, version, "alice", "orders")
 		if err != nil {
 			d.report("login: %v", err)
 			return
@@ -286,11 +310,12 @@ func diffSeed(t *testing.T) uint64 {
 
 // differences runs the stress test with some clients against a program and returns what it found.
 func differences(t *testing.T, w *World, run time.Duration, pool string, clients int) (found []string, steps int) {
-	b := w.Start(t, Options{Rules: people, Pool: pool, Audit: `level = "session"`})
+	b := w.Start(t, patient(Options{Rules: people, Pool: pool, Audit: `level = "session"`}))
 	for _, database := range []string{"orders", "stock"} {
 		w.Exec(t, database, "drop schema if exists diff cascade; create schema diff authorization alice")
 	}
 	d := &differ{t: t, world: w, broker: b, until: time.Now().Add(run)}
+	d.whole = w.PG.Major >= 18
 	d.over, d.end = context.WithCancel(t.Context())
 	defer d.end()
 	seed := diffSeed(t)
@@ -304,7 +329,7 @@ func differences(t *testing.T, w *World, run time.Duration, pool string, clients
 }
 
 // sharedByMany is a pool whose few connections 32 clients share.
-var sharedByMany = transactions(4, `wait_timeout = "50s"`)
+var sharedByMany = transactions(4)
 
 // Every reply of 32 clients over four servers equals, byte for byte, what a session of their own
 // gives; and no row is anybody else's. So do those of fewer clients, one to a server at a time. W18-W64.

@@ -12,6 +12,7 @@ type script struct {
 	*rand.Rand
 	mark   string // in every row the client asks for
 	logins int
+	whole  bool // no Query stands between an Execute and its Sync, which PostgreSQL 18 gets wrong: docs/transparency.md
 }
 
 // login begins a session with a table of its own: what a vanished session leaves in another is not
@@ -43,7 +44,30 @@ func (s *script) step() []byte {
 	for range 1 + s.IntN(6) {
 		all = append(all, s.atom()...)
 	}
+	if s.whole {
+		all = inOrder(all)
+	}
 	return append(all, terminator...)
+}
+
+// inOrder is a step in which a Sync ends each batch before a Query or FunctionCall.
+func inOrder(step []byte) (all []byte) {
+	open := false
+	for _, m := range splitClient(step) {
+		switch m.Type {
+		case 'Q', 'F':
+			if open {
+				all = append(all, Msg('S', "")...)
+			}
+			open = false
+		case 'S':
+			open = false
+		case 'P', 'B', 'D', 'E', 'C':
+			open = true
+		}
+		all = append(all, Msg(m.Type, string(m.Body))...)
+	}
+	return all
 }
 
 func (s *script) table() string { return fmt.Sprintf("diff.%s_%d", s.mark, s.logins) }
@@ -159,11 +183,11 @@ func (s *script) batch() []byte {
 	return all
 }
 
-// batchSQL is sql, but one statement, which is read alike under any client_encoding and standard_conforming_strings:
-// one that must be prepared again is read again.
+// batchSQL is sql, but one statement, which is read alike under any client_encoding and standard_conforming_strings, and
+// whatever SQL has prepared meanwhile: one that must be prepared again is read again.
 func (s *script) batchSQL() string {
 	for {
-		if sql := s.sql(); !strings.ContainsAny(sql, ";é\\") {
+		if sql := s.sql(); !strings.ContainsAny(sql, ";é\\") && !strings.HasPrefix(sql, "execute") {
 			return sql
 		}
 	}

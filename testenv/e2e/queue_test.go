@@ -24,7 +24,7 @@ func TestW89AGoneClientLeavesTheQueue(t *testing.T) {
 			}
 			ctx, vanish := context.WithCancel(t.Context())
 			go func() { // in session mode until it vanishes
-				c, err := dialUntil(ctx, b.Addr, config, "alice", "orders")
+				c, err := dialUntil(ctx, b.Addr, config, protocol30, "alice", "orders")
 				if err == nil {
 					c.Write(Query("select 1"))
 				}
