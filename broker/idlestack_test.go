@@ -16,7 +16,7 @@ func TestIdleStackFigure(t *testing.T) {
 	if race.Enabled {
 		t.Skip("with the race detector frames are larger")
 	}
-	const clients, most = 256, 5 << 10
+	const clients, most = 256, 4<<10 + 512
 	l := newLab(t, 2, nil, everybody)
 	l.up.Pool.Mode = relay.TransactionMode
 	leaf := l.Client("app")
