@@ -39,6 +39,7 @@ type encoder struct {
 	node    string
 	limits  limits
 	privacy privacy
+	texts   texts
 	line    line
 }
 
@@ -46,7 +47,10 @@ type encoder struct {
 // with the quote of "time" and ends with the closing brace. It never exceeds maxLine - maxHead.
 func (e *encoder) body(r *Record, lost uint64) []byte {
 	lim := e.limits
-	st := e.privacy.statement(r.Stmt)
+	var st clean
+	if r.Stmt != nil {
+		st = e.privacy.rest(r.Stmt, e.texts.text(e.privacy, r.Stmt))
+	}
 	for {
 		e.line.reset(lim)
 		e.record(r, st, lost)

@@ -51,6 +51,8 @@ func (e *line) text(s *Stmt, c clean) {
 	switch {
 	case streamed:
 		e.str("text_sha256", c.sha256)
+	case len(text) < len(c.text) && c.sum != "":
+		e.str("text_sha256", c.sum)
 	case len(text) < len(c.text):
 		e.sum("text_sha256", c.text)
 	}

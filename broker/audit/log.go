@@ -116,14 +116,18 @@ func (l *Log) Submit(recs ...*Record) Ticket {
 // AppendStatement is Append of a statement of the session that refs describes, without an allocation: s
 // is copied, but for what it points to.
 func (l *Log) AppendStatement(refs *Refs, s *Ran) error {
-	size := s.Stmt.weight()
 	if s.Time.IsZero() {
 		s.Time = time.Now()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	size := l.queue.cost(&s.Stmt)
 	if err := l.admit(false, 1, size); err != nil {
 		return err
+	}
+	if l.crowds(refs, size) {
+		l.dropped(1)
+		return ErrLost
 	}
 	l.queue.addStatement(refs, s, false)
 	l.queued(false, 1)
@@ -132,16 +136,14 @@ func (l *Log) AppendStatement(refs *Refs, s *Ran) error {
 
 // SubmitStatements is Submit of statements of the session that refs describes. list is copied.
 func (l *Log) SubmitStatements(refs *Refs, list []Ran) Ticket {
-	size := 0
 	for i := range list {
-		size += list[i].Stmt.weight()
 		if list[i].Time.IsZero() {
 			list[i].Time = time.Now()
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.admit(true, len(list), size); err != nil {
+	if err := l.admit(true, len(list), 0); err != nil { // who waits is bounded by what he may send meanwhile
 		return failed(err)
 	}
 	for i := range list {
@@ -202,11 +204,15 @@ func (l *Log) admit(waited bool, n, size int) error {
 		l.total.Refused += uint64(n)
 		return l.failure
 	case !waited && (len(l.queue.entries) >= l.cfg.QueueRecords || l.queue.bytes+size > l.cfg.QueueBytes):
-		l.lost += uint64(n)
-		l.total.Lost += uint64(n)
+		l.dropped(n)
 		return ErrLost
 	}
 	return nil
+}
+
+func (l *Log) dropped(n int) {
+	l.lost += uint64(n)
+	l.total.Lost += uint64(n)
 }
 
 // queued wakes the writer for the n records that were queued last. Those that nobody waits for wake it

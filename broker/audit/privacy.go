@@ -54,6 +54,7 @@ func newPrivacy(patterns []string) (privacy, error) {
 type clean struct {
 	text, message string
 	sha256        string // of the whole text, when the caller gave it and it gives nothing away
+	sum           string // as in cleanText
 	params        []Value
 	redacted      bool
 }
@@ -61,18 +62,40 @@ type clean struct {
 // statement cleans s before it is cut or hashed: neither half a pattern at the cut nor a hash that can
 // be tried offline may give a secret away.
 func (p privacy) statement(s *Stmt) clean {
-	switch {
-	case s == nil:
+	if s == nil {
 		return clean{}
-	case s.FingerprintOnly: // what the server says may quote a literal too
-		return clean{text: sqllex.Fingerprint(s.Text), redacted: true}
 	}
-	c := clean{message: s.Message, sha256: s.TextSHA256}
-	if c.text, c.redacted = sqllex.MaskPasswords(s.Text); c.redacted {
-		c.message = "" // a syntax error quotes what stands where the password should
+	return p.rest(s, p.text(s))
+}
+
+// cleanText is a statement's text as it may be recorded.
+type cleanText struct {
+	text             string
+	masked, redacted bool   // something was removed: a password, anything
+	sum              string // SHA-256 in hex of a long text; "": not computed
+}
+
+func (p privacy) text(s *Stmt) (t cleanText) {
+	if s.FingerprintOnly {
+		t.text, t.redacted = sqllex.Fingerprint(s.Text), true
+		return t
 	}
-	c.text = p.clean(c.text, &c.redacted)
-	c.message = p.clean(c.message, &c.redacted)
+	t.text, t.masked = sqllex.MaskPasswords(s.Text)
+	t.redacted = t.masked
+	t.text = p.clean(t.text, &t.redacted)
+	return t
+}
+
+// rest cleans what is not the text of s; t is that.
+func (p privacy) rest(s *Stmt, t cleanText) clean {
+	c := clean{text: t.text, redacted: t.redacted, sum: t.sum}
+	if s.FingerprintOnly { // what the server says may quote a literal too
+		return c
+	}
+	c.sha256 = s.TextSHA256
+	if !t.masked { // a syntax error quotes what stands where the password should
+		c.message = p.clean(s.Message, &c.redacted)
+	}
 	c.params = p.values(s.Params, &c.redacted)
 	if c.redacted {
 		c.sha256 = ""

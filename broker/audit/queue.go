@@ -1,6 +1,9 @@
 package audit
 
-import "time"
+import (
+	"time"
+	"unsafe"
+)
 
 // Refs are what every record of a session's statements repeats of it, so that a search needs no join.
 // They belong to one Log and do not change once it has seen them.
@@ -25,6 +28,7 @@ type entry struct {
 	rec    *Record // nil: the statement at slot
 	slot   int
 	waited bool // dropped when it cannot be written: its caller was told
+	weight int  // what it adds to bytes
 }
 
 // slot is a statement that waits. It is a copy of the caller's in memory that the queue keeps, so that a
@@ -40,7 +44,35 @@ type slot struct {
 type queue struct {
 	entries []entry
 	slots   []slot
-	bytes   int // of text and values
+	bytes   int                // of text and values
+	shares  map[string]share   // by certificate, of statements; nil: not counted yet
+	texts   map[*byte]struct{} // long texts in it: many records of one prepared statement hold its text once
+}
+
+// longText is how long a text is, in bytes, that is looked for in what was queued and encoded before: a client may
+// have it run again and again by messages of twenty bytes.
+const longText = 4 << 10
+
+// cost is what a record of s would add to bytes.
+func (q *queue) cost(s *Stmt) int {
+	n := s.weight()
+	if len(s.Text) > longText {
+		if _, held := q.texts[unsafe.StringData(s.Text)]; held {
+			n -= len(s.Text)
+		}
+	}
+	return n
+}
+
+// holds notes that s's text is in the queue.
+func (q *queue) holds(s *Stmt) {
+	if len(s.Text) <= longText {
+		return
+	}
+	if q.texts == nil {
+		q.texts = make(map[*byte]struct{})
+	}
+	q.texts[unsafe.StringData(s.Text)] = struct{}{}
 }
 
 // keepSlots is how many slots a queue keeps when it is emptied: what is more was a stall's.
@@ -52,13 +84,19 @@ func (q *queue) add(r *Record, waited bool) {
 	if own.Time.IsZero() {
 		own.Time = time.Now()
 	}
-	q.entries = append(q.entries, entry{rec: &own, waited: waited})
+	q.entries = append(q.entries, entry{rec: &own, waited: waited, weight: own.weight()})
 	q.bytes += own.weight()
 }
 
 // addStatement appends a copy of s.
 func (q *queue) addStatement(refs *Refs, s *Ran, waited bool) {
-	q.entries = append(q.entries, entry{slot: len(q.slots), waited: waited})
+	cost := q.cost(&s.Stmt)
+	q.holds(&s.Stmt)
+	q.bytes += cost
+	if q.shares != nil {
+		q.shared(refs, cost)
+	}
+	q.entries = append(q.entries, entry{slot: len(q.slots), waited: waited, weight: cost})
 	q.slots = append(q.slots, slot{ran: *s, refs: refs})
 	to := &q.slots[len(q.slots)-1]
 	switch len(s.Tags) {
@@ -68,7 +106,6 @@ func (q *queue) addStatement(refs *Refs, s *Ran, waited bool) {
 	default:
 		to.ran.Tags = append([]string(nil), s.Tags...)
 	}
-	q.bytes += s.Stmt.weight()
 }
 
 // record is the record of e. That of a statement is made in scratch and valid until the next call.
@@ -97,20 +134,12 @@ type scratch struct {
 
 func newScratch() scratch { return scratch{rec: Record{Event: Statement}} }
 
-// weight is what e keeps in memory while it waits, in bytes.
-func (q *queue) weight(e *entry) int {
-	if e.rec != nil {
-		return e.rec.weight()
-	}
-	return q.slots[e.slot].ran.Stmt.weight()
-}
-
 // refuse drops the entries whose callers are told so, and returns how many.
 func (q *queue) refuse() (n uint64) {
 	kept := q.entries[:0]
 	for i := range q.entries {
 		if e := &q.entries[i]; e.waited {
-			q.bytes -= q.weight(e)
+			q.bytes -= e.weight
 			n++
 		} else {
 			kept = append(kept, *e)
@@ -136,6 +165,7 @@ func (q *queue) waited() (n uint64) {
 func (q *queue) reset() {
 	clear(q.entries)
 	clear(q.slots)
+	q.shares, q.texts = nil, nil
 	if cap(q.slots) > 4*keepSlots && len(q.slots) < keepSlots {
 		q.entries, q.slots = nil, nil
 	}
