@@ -27,6 +27,7 @@ func (s *Server) accept(d *door) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
+			s.metrics.AcceptFailed(d.name)
 			s.log.Error("accept failed", zap.String("listener", d.name), zap.Error(err))
 			time.Sleep(acceptPause)
 		}
@@ -53,6 +54,7 @@ func (s *Server) admit(d *door, raw net.Conn) bool {
 
 // knock counts a connection by the door's limits, or as one that they keep out.
 func (s *Server) knock(d *door, from netip.Addr) (counted netip.Addr, let bool) {
+	s.metrics.Accepted(d.name)
 	counted, reason := d.knock(from)
 	if reason == "" {
 		return counted, true

@@ -21,10 +21,12 @@ const refuseTimeout = 2 * time.Second
 func (s *session) turnAway(err error) {
 	refused, ok := errors.AsType[*downstream.AdmitError](err)
 	if !ok {
+		s.server.metrics.Denied("internal")
 		s.server.log.Error("admission failed", zap.Stringer("sid", s.id), zap.Error(err))
 		return
 	}
 	if refused.Probe {
+		s.server.metrics.Abandoned(s.door.name, "probe")
 		refused.Conn.Close()
 		return
 	}
@@ -63,7 +65,10 @@ func (s *session) refuse(stage string, err error) {
 		return
 	}
 	if errors.Is(err, errAbandoned) {
-		s.server.log.Info("client left during login", zap.Stringer("sid", s.id))
+		s.server.metrics.Abandoned(s.door.name, "login")
+		if s.server.logs("client left during login", "") {
+			s.server.log.Info("client left during login", zap.Stringer("sid", s.id))
+		}
 		return
 	}
 	told := answer(err, s.id)
@@ -128,8 +133,11 @@ func (s *session) describeDecision(record *audit.Record, err error) {
 func (s *session) recordDenial(record *audit.Record, told *pgwire.Error, err error) {
 	record.Event, record.SID = audit.SessionDenied, s.id.String()
 	s.server.metrics.Denied(told.Slug)
-	if aerr := s.server.cfg.Audit.Append(record); aerr != nil {
+	if aerr := s.server.cfg.Audit.Append(record); aerr != nil && s.server.logs("refusal not recorded", "") {
 		s.server.log.Error("refusal not recorded", zap.Stringer("sid", s.id), zap.Error(aerr))
+	}
+	if !s.server.logs("session refused", told.Slug) {
+		return
 	}
 	s.server.log.Warn("session refused", zap.Stringer("sid", s.id),
 		zap.String("remote_addr", record.Client.Addr), zap.String("reason", told.Slug),
@@ -152,7 +160,9 @@ func (s *session) recordOpen(record *audit.Record) error {
 	case trail.Strict():
 		return errAuditDown(err)
 	}
-	s.server.log.Error("audit record lost", zap.Stringer("sid", s.id), zap.Error(err))
+	if s.server.logs("audit record lost", string(record.Event)) {
+		s.server.log.Error("audit record lost", zap.Stringer("sid", s.id), zap.Error(err))
+	}
 	return nil
 }
 
@@ -210,7 +220,7 @@ func (d *decision) mode() relay.Mode {
 
 // recordBestEffort appends a record that nothing waits for.
 func (s *Server) recordBestEffort(r *audit.Record) {
-	if err := s.cfg.Audit.Append(r); err != nil {
+	if err := s.cfg.Audit.Append(r); err != nil && s.logs("audit record lost", string(r.Event)) {
 		s.log.Error("audit record lost", zap.String("event", string(r.Event)), zap.Error(err))
 	}
 }

@@ -90,6 +90,8 @@ func (s *session) holdBack(ctx context.Context, addr netip.Addr, state *tls.Conn
 	if d == 0 {
 		return
 	}
+	s.door.held.Add(1)
+	defer s.door.held.Add(-1)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

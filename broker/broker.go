@@ -155,6 +155,7 @@ type Server struct {
 	stopping  atomic.Bool
 
 	failedCancels failedCancels
+	lines         lines
 	tenure        tenure
 	draining      chan struct{}   // closed once Serve has been told to stop
 	admission     context.Context // ends when those that have not come to their login shall go

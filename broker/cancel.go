@@ -19,6 +19,7 @@ import (
 func (s *Server) cancelRequest(ctx context.Context, c *downstream.Cancel) (matched bool) {
 	defer c.Conn.Close()
 	if !s.failedCancels.allowed(c.Addr.Addr(), time.Now()) {
+		s.metrics.Cancelled("unread")
 		return false
 	}
 	ctx, stop := context.WithTimeout(ctx, cmp.Or(time.Duration(s.cancelWait.Load()), cancelTimeout))

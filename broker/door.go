@@ -18,6 +18,7 @@ type door struct {
 
 	clients  atomic.Int64 // granted a login, and not gone yet
 	halfOpen atomic.Int64 // accepted, and not granted a login yet
+	held     atomic.Int64 // of those: refused, and not told so yet
 
 	mu     sync.Mutex
 	byAddr map[netip.Addr]int // of halfOpen, by the socket's peer

@@ -118,7 +118,7 @@ func (s *Server) gauges() admin.Gauges {
 		}
 	}
 	for _, d := range s.doors {
-		g.Listeners = append(g.Listeners, admin.ListenerGauge{Name: d.name, Clients: d.clients.Load(), HalfOpen: d.halfOpen.Load()})
+		g.Listeners = append(g.Listeners, admin.ListenerGauge{Name: d.name, Clients: d.clients.Load(), HalfOpen: d.halfOpen.Load(), Held: d.held.Load()})
 	}
 	for name, u := range snap.Upstreams {
 		g.Pinned[name] = u.Pool.Pins.Held()

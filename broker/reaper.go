@@ -36,6 +36,7 @@ func (s *Server) reap(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			s.tellHeld(now)
 			r.sweep(s.live.newcomers(), func(c *session) time.Duration { return c.checkClocks(now, &cancels) })
 		}
 	}

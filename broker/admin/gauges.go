@@ -28,6 +28,7 @@ type Gauges struct {
 type ListenerGauge struct {
 	Name              string
 	Clients, HalfOpen int64 // logged in; not yet
+	Held              int64 // of HalfOpen: refused, and not told so yet
 }
 
 // PoolGauge sums the pools that lead to one database: what a client's name or role is, is no label.
@@ -92,6 +93,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descReady       = desc("ready", "Whether new logins are served.")
 	descConnections = desc("connections", "Client connections, by listener and state.", "listener", "state")
+	descHeld        = desc("refusals_held", "Connections that are refused and wait for login_backoff until they are told, by listener.", "listener")
 	descSessions    = desc("sessions", "Open sessions, by map.", "map")
 	descClients     = desc("pool_clients", "Sessions by database and state.", "upstream", "database", "state")
 	descServers     = desc("pool_servers", "Server connections by database and state.", "upstream", "database", "state")
@@ -137,6 +139,7 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	for _, l := range g.Listeners {
 		set(descConnections, float64(l.Clients), l.Name, "open")
 		set(descConnections, float64(l.HalfOpen), l.Name, "half_open")
+		set(descHeld, float64(l.Held), l.Name)
 	}
 	for name, n := range g.Sessions {
 		set(descSessions, float64(n), name)

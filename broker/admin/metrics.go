@@ -20,6 +20,9 @@ type Metrics struct {
 	ends    *prometheus.CounterVec
 	cancels *prometheus.CounterVec
 	shut    *prometheus.CounterVec
+	came    *prometheus.CounterVec
+	left    *prometheus.CounterVec
+	unheard *prometheus.CounterVec
 	acquire *prometheus.HistogramVec
 	connect *prometheus.HistogramVec
 	failed  *prometheus.CounterVec
@@ -47,6 +50,9 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 		ends:     counter("session_ends_total", "Sessions that were open and ended, by reason.", "reason"),
 		cancels:  counter("cancel_requests_total", "Cancel requests, by what came of them.", "result"),
 		shut:     counter("connections_refused_total", "Connections closed before TLS, by listener and limit.", "listener", "reason"),
+		came:     counter("connections_total", "Connections accepted, by listener.", "listener"),
+		left:     counter("connections_abandoned_total", "Connections whose client left before it was let in or refused, by listener and how far it had come.", "listener", "reason"),
+		unheard:  counter("accept_errors_total", "Connections that could not be accepted, by listener.", "listener"),
 		failed:   counter("upstream_connect_errors_total", "Server connections that could not be made, by upstream.", "upstream"),
 		dropped:  counter("notifications_dropped_total", "Notifications that a server sent for sessions that do not listen, by upstream.", "upstream"),
 		acquire:  histogram("pool_acquire_seconds", "Time until a session had a server connection, by upstream.", waits, "upstream"),
@@ -66,7 +72,7 @@ func NewMetrics(version string, gauges func() Gauges) *Metrics {
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewBuildInfoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.failed, m.dropped, m.acquire, m.connect, m.remains, m.lax, m.shadow,
+		build, m.logins, m.denied, m.ends, m.cancels, m.shut, m.came, m.left, m.unheard, m.failed, m.dropped, m.acquire, m.connect, m.remains, m.lax, m.shadow,
 		&scrape{gauges: gauges},
 	)
 	return m
@@ -88,6 +94,11 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 func (m *Metrics) ExpectListener(listener string, limits ...string) {
 	for _, limit := range limits {
 		m.shut.WithLabelValues(listener, limit)
+	}
+	m.came.WithLabelValues(listener)
+	m.unheard.WithLabelValues(listener)
+	for _, reason := range []string{"probe", "login"} {
+		m.left.WithLabelValues(listener, reason)
 	}
 }
 
@@ -121,11 +132,21 @@ func (m *Metrics) Denied(reason string) { m.denied.WithLabelValues(m.reasons.wor
 // Ended counts the end of a session that was let in.
 func (m *Metrics) Ended(reason string) { m.ends.WithLabelValues(m.ending.word(reason)).Inc() }
 
-// Cancelled counts a cancel request; result is unmatched, delivered, failed, nothing to cancel, forwarded or unrecorded.
+// Cancelled counts a cancel request; result is unmatched, unread, delivered, failed, nothing to cancel, forwarded or unrecorded.
 func (m *Metrics) Cancelled(result string) { m.cancels.WithLabelValues(result).Inc() }
 
 // Shut counts a connection that was closed before TLS because of a limit.
 func (m *Metrics) Shut(listener, reason string) { m.shut.WithLabelValues(listener, reason).Inc() }
+
+// Accepted counts a connection that was accepted, whatever comes of it.
+func (m *Metrics) Accepted(listener string) { m.came.WithLabelValues(listener).Inc() }
+
+// AcceptFailed counts a connection that could not be accepted, for want of descriptors or memory.
+func (m *Metrics) AcceptFailed(listener string) { m.unheard.WithLabelValues(listener).Inc() }
+
+// Abandoned counts a connection whose client left before it was let in or refused: as a probe, without a
+// word, or during its login.
+func (m *Metrics) Abandoned(listener, reason string) { m.left.WithLabelValues(listener, reason).Inc() }
 
 // Observer takes one more observation.
 type Observer interface{ Observe(float64) }
