@@ -76,7 +76,7 @@ type End struct {
 	Tell   *pgwire.Error // nil: the client is told nothing
 }
 
-// Result is what a session did and how it ended.
+// Result is what a session did and how it ended. Its Tell is the server's own word where that was the last.
 type Result struct {
 	End
 	BytesIn, BytesOut            int64 // from and to the client, inside TLS

@@ -162,6 +162,7 @@ func (s *Session) Run() *Result {
 // clients wait with little on the stack.
 func (s *Session) over(found End) *Result {
 	r := &Result{End: *s.finishWith(found)}
+	r.Tell = s.lastWord(&r.End)
 	s.leave()
 	s.watch.over(r)
 	r.BytesIn, r.BytesOut = s.in.total.Load(), s.out.sent.Load()
@@ -267,6 +268,17 @@ func (s *Session) finishWith(found End) *End {
 		s.awaitLastWords()
 	}
 	return e
+}
+
+// lastWord is what the client was told of an end: by the broker, or by the server that has ended it.
+func (s *Session) lastWord(e *End) *pgwire.Error {
+	server := s.held()
+	if e.Tell != nil || e.Reason != UpstreamClosed || server == nil {
+		return e.Tell
+	}
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	return server.fatal
 }
 
 // awaitLastWords gives the server's reader the time to finish the message it is forwarding.

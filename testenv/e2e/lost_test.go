@@ -107,6 +107,10 @@ func TestW67RunningStatementIsNotRepeated(t *testing.T) {
 		if errors != 1 {
 			t.Errorf("%d errors, want one", errors)
 		}
+		end := b.Records("session.close", 1)[0]["end"].(map[string]any)
+		if end["reason"] != "upstream_closed" || end["sqlstate"] != "57P01" || end["message"] != "terminating connection due to administrator command" {
+			t.Errorf("recorded as %v, and the client read 57P01", end)
+		}
 	}
 	conn, err := d.Connect(context.Background(), "orders")
 	if err != nil {
