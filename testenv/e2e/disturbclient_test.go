@@ -208,6 +208,9 @@ func (c *sufferer) read(u unit) (got []Message, err error) {
 	code := "00000"
 	for {
 		m, err := c.conn.next()
+		if errors.Is(err, io.EOF) && m.Type != 0 {
+			err = io.ErrUnexpectedEOF // behind its header
+		}
 		if err != nil {
 			return got, err
 		}
@@ -325,7 +328,7 @@ func (c *sufferer) ended(u unit, got []Message, err, lost error) {
 		c.fault("%s: no answer within %v behind %s\n%s", u.mark, patience, Types(got), c.d.state())
 	case !isPrefix(u.shape, got):
 		c.fault("%s: answered by %s and then ended: %v", u.mark, Types(got), err)
-	case fatal == "" && len(u.shape) > 0 && !u.large() && !errors.Is(err, syscall.ECONNRESET):
+	case fatal == "" && !(u.large() && errors.Is(err, io.ErrUnexpectedEOF)) && !errors.Is(err, syscall.ECONNRESET):
 		c.fault("%s: ended without a word behind %s: %v, %v", u.mark, Types(got), err, lost)
 	}
 }
