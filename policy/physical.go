@@ -1,6 +1,9 @@
 package policy
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // DecidePhysical is Decide for physical replication, which is of a whole server and names no database, or
 // the word "replication" instead (pg_basebackup): the first of databases that the client may replicate
@@ -15,22 +18,25 @@ func (p *Policy) DecidePhysical(r Request, databases []string) (*Grant, error) {
 	if g == nil {
 		return nil, err
 	}
-	if denied := p.deniedBeside(r, g); denied != nil {
+	if denied := p.deniedBeside(r, g, databases); denied != nil {
 		return nil, denied
 	}
 	return g, nil
 }
 
-// deniedBeside is a deny that fits on a database of the server that g leads to, or nil.
-func (p *Policy) deniedBeside(r Request, g *Grant) error {
+// deniedBeside is a deny that fits on a database of the server that g leads to, or nil. It looks at the
+// configured databases, since a deny may ask for one in its `when`, and at those that denies name.
+func (p *Policy) deniedBeside(r Request, g *Grant, databases []string) error {
+	names := slices.Clone(databases)
 	for i := range p.denies.rules {
-		for _, r.Database = range p.denies.rules[i].Databases {
-			if t := p.resolve(&r); !t.known || t.db.Upstream != g.Upstream {
-				continue
-			}
-			if _, err := p.Decide(r); errors.Is(err, ErrDenied) {
-				return err
-			}
+		names = append(names, p.denies.rules[i].Databases...)
+	}
+	for _, r.Database = range names {
+		if t := p.resolve(&r); !t.known || t.db.Upstream != g.Upstream {
+			continue
+		}
+		if _, err := p.Decide(r); errors.Is(err, ErrDenied) {
+			return err
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/zclconf/go-cty/cty"
+
 	"github.com/pgsignet/pgsignet/policy"
 )
 
@@ -15,6 +17,10 @@ func TestA109DenyOnOneDatabase(t *testing.T) {
 	deny := func(databases ...string) policy.Rule {
 		return policy.Rule{Kind: policy.Deny, Name: "no", Match: cn("copy"), Databases: databases}
 	}
+	inWords := deny()
+	inWords.Databases, inWords.When = nil, exprFunc(func(vars map[string]cty.Value) (cty.Value, error) {
+		return vars["request"].GetAttr("database").Equals(cty.StringVal("secret")), nil
+	})
 	plain := replicates
 	plain.Replication = false
 	names := []string{"open", "secret", "elsewhere"}
@@ -45,6 +51,7 @@ func TestA109DenyOnOneDatabase(t *testing.T) {
 		{"the word, deny on another of the server", compile(false, deny("secret"), replicates), "copy", "replication", policy.ErrDenied, ""},
 		{"granted by name, deny on another", compile(false, deny("secret"), replicates), "copy", "open", policy.ErrDenied, ""},
 		{"deny on the first: the second is on the same server", compile(false, deny("open"), replicates), "copy", "", policy.ErrDenied, ""},
+		{"deny whose when asks for another of the server", compile(false, inWords, replicates), "copy", "", policy.ErrDenied, ""},
 		{"deny on another server", compile(false, deny("elsewhere"), replicates), "copy", "", nil, "one"},
 		{"deny on one that is passed through", compile(true, deny("private"), replicates), "copy", "", policy.ErrDenied, ""},
 		{"deny on all", compile(false, deny("*"), replicates), "copy", "", policy.ErrDenied, ""},
