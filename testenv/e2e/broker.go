@@ -285,7 +285,7 @@ func (b *Broker) cleanup() {
 		b.t.Errorf("broker ended with status %d", code)
 	}
 	out := b.Output()
-	if strings.Contains(out, "DATA RACE") || strings.Contains(out, "session panicked") || b.t.Failed() {
+	if strings.Contains(out, "DATA RACE") || strings.Contains(out, " panicked\"") || b.t.Failed() {
 		b.t.Errorf("broker output:\n%s", out)
 	}
 }
