@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/x509"
+	"errors"
 	"testing"
 	"time"
 
@@ -85,5 +86,34 @@ func TestT92WhoIsMeant(t *testing.T) {
 		if l.find(tt.id, v, now.Add(2*time.Hour)) != nil {
 			t.Errorf("%+v: locked past its end", tt.target)
 		}
+	}
+}
+
+// TestT90TheLastLook: before a client is let in, a lock that came after its decision keeps it out, though it may not
+// have found the session, and so does whatever has ended the session.
+func TestT90TheLastLook(t *testing.T) {
+	server, snap := &Server{}, &Snapshot{}
+	server.snapshot.Store(snap)
+	s := &session{server: server}
+	s.decided.Store(&decision{
+		snapshot: snap, identity: &identity.Identity{DN: "CN=alice"}, verified: &trust.Verified{}, grant: &policy.Grant{},
+	})
+	if err := s.confirm(); err != nil {
+		t.Fatal(err)
+	}
+	alice := admin.Target{Kind: "dn", Value: "CN=alice"}
+	if err := server.locks.add(admin.Lock{Target: alice}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if denied, ok := errors.AsType[*policy.Denied](s.confirm()); !ok || denied.Reason() != "locked" {
+		t.Errorf("locked: got %v", denied)
+	}
+	if n, err := server.locks.remove(alice, time.Now()); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	end := killed()
+	s.ended.Store(&end)
+	if err := s.confirm(); !errors.Is(err, end.Tell) {
+		t.Errorf("ended: got %v, want %v", err, end.Tell)
 	}
 }
