@@ -21,6 +21,23 @@ const (
 	maxValues = 16
 )
 
+// maxOwed is how many requests a session sends ahead of their answers: a message of seven bytes costs the broker
+// some three hundred until its answer comes, and behind a statement that takes hours the sockets' buffers hold a
+// million of them. A server answers what it has read after 8 KiB of answers at the latest (PQ_SEND_BUFFER_SIZE in
+// PostgreSQL's pqcomm.c), which are fewer than these, so that waiting for it never waits for the client.
+const maxOwed = 16 << 10
+
+// owesMuch says whether the client is to wait until the server has answered some of what it has. Not in a COPY, where
+// it waits for the client's data. Called with mu.
+func (s *Server) owesMuch() bool { return s.ledger.fifo.size > maxOwed && s.ledger.copy == copyNone }
+
+// owesMuchTo says whether that holds of what the session has asked for.
+func (s *Server) owesMuchTo(session *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session == session && s.lost == nil && s.owesMuch()
+}
+
 var errTooManyParams = errors.New("the server reports too many settings")
 
 // keep adds a row's first column to the reply, as long as there are few.

@@ -95,6 +95,10 @@ func (s *Session) request(b []byte) error {
 				s.awaitCancels(server)
 				b = rest
 				continue
+			case errors.Is(err, errOwesMuch):
+				s.awaitWhile(server, (*Server).owesMuchTo)
+				b = rest
+				continue
 			case err != nil:
 				return err
 			}
@@ -137,6 +141,7 @@ var (
 	errNotHeld  = errors.New("connection released before anything was sent")
 	errMustWait = errors.New("what a message means depends on answers that are due")
 
+	errOwesMuch   = errors.New("the server has too much to answer")
 	errCancelling = errors.New("a cancel request is under way for what the connection ran before")
 )
 
@@ -163,6 +168,10 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 	if server.cancels > 0 && s.in.remain == 0 && server.ledger.clean() && b[0] != pgwire.MsgTerminate {
 		server.mu.Unlock()
 		return b, 0, errCancelling
+	}
+	if server.owesMuch() && s.in.remain == 0 {
+		server.mu.Unlock()
+		return b, 0, errOwesMuch
 	}
 	s.replay(server)
 	s.watch.sending(now)
