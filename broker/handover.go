@@ -88,7 +88,7 @@ func (s *Server) handOver(conn *peer.Conn, m *peer.Message) {
 func (s *Server) mayHandOver(m *peer.Message) error {
 	switch {
 	case m.Node != s.cfg.Node:
-		return fmt.Errorf("node %q uses this runtime_dir: give node %q another, or both brokers listeners with reuse_port", s.cfg.Node, m.Node)
+		return peer.OtherNode(s.cfg.Node, m.Node)
 	case s.pools.Held():
 		return errors.New("a database is paused or disabled, which the new process would not know: RESUME and ENABLE it first")
 	}

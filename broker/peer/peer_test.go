@@ -240,7 +240,7 @@ func TestTakeOverAtOnce(t *testing.T) {
 		}
 		defer places[i].Close()
 	}
-	stop := places[0].answerMeanwhile("a", places[0].Others()) // as TakeOver does, for as long as it takes
+	stop := places[0].answerMeanwhile("a", true, places[0].Others()) // as TakeOver does, for as long as it takes
 	taken, err := places[1].TakeOver(t.Context(), "b", true)
 	if err != nil || taken.Any() || len(taken.Locks) != 0 {
 		t.Errorf("%+v, %v", taken, err)
@@ -261,10 +261,32 @@ func TestTakeOverAtOnce(t *testing.T) {
 	}
 }
 
-// Two processes of one node that start at the same moment, with reuse_port, do not both serve: one goes first,
-// and the other takes over from it, as it does when it is started later.
+// Two nodes that start at the same moment in one directory, without reuse_port, are told so at once.
+func TestTwoNodesStartedAtOnce(t *testing.T) {
+	dir := shortDir(t)
+	places := [2]*Place{open(t, dir), open(t, dir)}
+	var starting sync.WaitGroup
+	var refused atomic.Int64
+	for i, p := range places {
+		starting.Go(func() {
+			if _, err := p.TakeOver(t.Context(), string("ab"[i]), false); err != nil && strings.Contains(err.Error(), "uses this runtime_dir") {
+				refused.Add(1)
+			}
+		})
+	}
+	starting.Wait()
+	if refused.Load() == 0 {
+		t.Error("neither is told of the other")
+	}
+	for _, p := range places {
+		p.Close()
+	}
+}
+
+// Two processes of one node that start at the same moment, with reuse_port or without, do not both serve: one goes
+// first, and the other takes over from it, as it does when it is started later. Neither waits until it gives up.
 func TestOneNodeStartedTwiceAtOnce(t *testing.T) {
-	for round := range 4 { // names are random: either may be the lesser
+	for round := range 8 { // names are random: either may be the lesser
 		dir := shortDir(t)
 		places := [2]*Place{open(t, dir), open(t, dir)}
 		stop := make(chan struct{})
@@ -273,7 +295,7 @@ func TestOneNodeStartedTwiceAtOnce(t *testing.T) {
 		var alone, after atomic.Int64
 		for _, p := range places {
 			serving.Go(func() {
-				taken, err := p.TakeOver(t.Context(), "a", true)
+				taken, err := p.TakeOver(t.Context(), "a", round%2 == 0)
 				if err != nil {
 					t.Errorf("round %d: %v", round, err)
 					return

@@ -34,9 +34,7 @@ const (
 // first, and the other takes over from it.
 func (p *Place) TakeOver(ctx context.Context, node string, beside bool) (*Taken, error) {
 	others := p.Others()
-	if beside {
-		defer p.answerMeanwhile(node, others)()
-	}
+	defer p.answerMeanwhile(node, beside, others)()
 	all := &Taken{}
 	for _, name := range others {
 		t, err := p.takeFrom(ctx, name, &Message{Do: Take, Node: node, Beside: beside, From: p.name})
@@ -79,7 +77,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // answerMeanwhile tells whoever asks that this process does not serve, until stop is called: two that
 // start at once would else wait for each other. others are those that this one asks.
-func (p *Place) answerMeanwhile(node string, others []string) (stop func()) {
+func (p *Place) answerMeanwhile(node string, beside bool, others []string) (stop func()) {
 	var answering sync.WaitGroup
 	answering.Go(func() { // until the deadline that stop sets
 		for {
@@ -92,6 +90,8 @@ func (p *Place) answerMeanwhile(node string, others []string) (stop func()) {
 			closeAll(files)
 			if err == nil && m.Do == Take && m.Node == node && p.precedes(m.From, others) {
 				c.Send(&Message{Do: Starting})
+			} else if err == nil && m.Do == Take && m.Node != node && !(beside && m.Beside) {
+				c.Send(&Message{Do: Refused, Error: OtherNode(node, m.Node).Error()})
 			} else if err == nil && m.Do == Take {
 				c.Send(&Message{Do: Released})
 			} else if err == nil {
@@ -105,6 +105,11 @@ func (p *Place) answerMeanwhile(node string, others []string) (stop func()) {
 		answering.Wait()
 		p.l.SetDeadline(time.Time{})
 	}
+}
+
+// OtherNode is why a process of node other gets nothing from the directory of node.
+func OtherNode(node, other string) error {
+	return fmt.Errorf("node %q uses this runtime_dir: give node %q another, or both brokers listeners with reuse_port", node, other)
 }
 
 // precedes says whether this process serves before another of its node that starts, too: one that it did not
