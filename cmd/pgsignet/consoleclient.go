@@ -39,7 +39,7 @@ func (f *consoleFlags) resolve(stderr io.Writer) error {
 	}
 	cfg, err := loadForUse(f.config, stderr)
 	if err != nil {
-		return errors.New("the configuration does not say where the broker's socket is: name it with --socket")
+		return errors.New("the configuration cannot say where the broker's socket is: name the right file with --config, or the socket with --socket")
 	}
 	if f.socket = cfg.Admin.Socket; f.socket == "" {
 		return errors.New("the configuration has no admin { socket }: name one, or use --dsn")
