@@ -52,6 +52,8 @@ func (s *Server) handle(ctx context.Context, probing *probes, e poolEvent) {
 		s.greetings.forget(pool.Scope{Upstream: e.key.Upstream, Database: e.key.Database})
 	case relay.DefaultsChanged:
 		s.pools.Retire(0, func(i pool.ServerInfo[*relay.Server]) bool { return i.Key.Upstream == e.key.Upstream }) // W54
+	case relay.TypesDropped:
+		s.reprepare(e)
 	case relay.PartChanged:
 		s.changedPart(e)
 	case relay.RefusedWrite:
@@ -72,6 +74,15 @@ func (s *Server) changedPart(e poolEvent) {
 	n := s.pools.Retire(0, e.sameServer)
 	s.log.Warn("server changed its part", zap.String("upstream", e.key.Upstream),
 		zap.String("server_addr", e.addr), zap.Int("retired", n))
+}
+
+// reprepare has the statements of a database prepared again whose parameters may be of types that are gone (W43).
+func (s *Server) reprepare(e poolEvent) {
+	for _, i := range s.pools.Servers() {
+		if i.Server != nil && i.Key.Upstream == e.key.Upstream && i.Key.Database == e.key.Database {
+			i.Server.Reprepare()
+		}
+	}
 }
 
 // sameServer picks the connections to the server that the event came from.

@@ -13,6 +13,8 @@ type EventKind uint8
 const (
 	// DefaultsChanged: ALTER ROLE or DATABASE … SET: only new server connections see it (W54).
 	DefaultsChanged EventKind = iota + 1
+	// TypesDropped: types may be gone that prepared statements of the database have parameters of (W43).
+	TypesDropped
 	// PartChanged: the server turned from a standby into a primary or back. It says so with its
 	// answer to the next request: idle connections hear nothing (W70).
 	PartChanged

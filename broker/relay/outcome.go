@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/pgsignet/pgsignet/pgwire"
+	"github.com/pgsignet/pgsignet/pgwire/sqllex"
 )
 
 // This file holds what becomes of a note when its request has been answered, or has not.
@@ -13,6 +14,9 @@ import (
 // state. Called with the server's mu.
 func (n *note) succeeded(server *Server) {
 	n.known()
+	if n.closes != "" && server.cursors.closed(n.closes, n.order) {
+		n.unpins |= sqllex.HoldCursor
+	}
 	server.unpins |= server.acquiredBefore(n.unpins, n.order)
 	if n.cleans && server.dirtyAt < n.order {
 		server.dirty = false

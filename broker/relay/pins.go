@@ -122,6 +122,9 @@ func (s *Server) acquiredBefore(p sqllex.Flags, order uint64) sqllex.Flags {
 // unpin ends pins. Called with mu.
 func (s *Server) unpin(p sqllex.Flags) {
 	before := s.pins
+	if p&sqllex.HoldCursor != 0 {
+		s.cursors = heldCursors{}
+	}
 	if s.pins &^= p; s.pins == 0 && before != 0 {
 		s.pinned.give()
 		s.pinned = nil
@@ -151,6 +154,9 @@ func (s *Session) hold(server *Server, e *sqllex.Effects, flags sqllex.Flags) *p
 	}
 	server.order++
 	server.pin(flags & (pinning | pinHuge))
+	if e.Has(sqllex.HoldCursor) {
+		server.cursors.declared(e.Cursor, server.order)
+	}
 	server.announce(e)
 	server.tempPath = server.tempPath || e.Has(sqllex.TempPath)
 	made := e.Has(sqllex.Creates) && (server.tempPath || s.cfg.Profile.tempPath)
@@ -203,6 +209,9 @@ func (s *Session) affect(server *Server, e *sqllex.Effects, text func() string) 
 		if e.Has(u.effect) {
 			n.unpins |= u.pins
 		}
+	}
+	if e.Has(sqllex.Close) && server.pins&sqllex.HoldCursor != 0 {
+		n.closes = e.Cursor
 	}
 	if e.Has(sqllex.Unprepares) {
 		server.prepared.spoilAll() // which ones is not known: they may be others'

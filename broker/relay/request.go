@@ -30,6 +30,7 @@ type note struct {
 
 	// For a statement that changes state if it succeeds.
 	unpins sqllex.Flags // pins that it ends
+	closes string       // the cursor that it closes
 	order  uint64       // its place among the statements of the connection
 	change *change
 	rebase []string // reported parameters that a replay takes back to their defaults

@@ -103,6 +103,7 @@ type Server struct {
 	unpins     sqllex.Flags // pins that end when the transaction commits
 	order      uint64       // of the statement that pinned or was sent last
 	pinnedAt   [16]uint64   // order of the last statement that acquired each pin
+	cursors    heldCursors  // those that outlive their transactions
 	dirtyAt    uint64       // order of the last statement that left dirt
 	pinned     *PinLimit    // where the pins are counted
 	dirty      bool         // DISCARD ALL before anybody else
@@ -111,7 +112,7 @@ type Server struct {
 	tempPath   bool         // search_path may begin with pg_temp until the connection changes hands
 	prepared   prepared
 
-	newDefaults bool // ALTER ROLE or DATABASE has run in the transaction under way
+	newDefaults, fewerTypes bool // ALTER ROLE or DATABASE, or a DROP of types, has run in the transaction under way
 
 	closing  atomic.Bool
 	retired  atomic.Bool  // see Retire

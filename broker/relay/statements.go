@@ -205,6 +205,32 @@ func (p *prepared) spoilAll() {
 	p.unnamed = unknown
 }
 
+// dropped notes a command after which a type may be gone; announceDropped tells of it at the end of its
+// transaction. What was prepared with a parameter of that type fails from then on, also when there is another type of
+// that name: a client that prepares the same text would be given what others have prepared before (W43).
+// Tables are types, too, but hardly ever a parameter's, and often dropped. Both are called with mu.
+func (s *Server) dropped(tag string) {
+	switch tag {
+	case "DROP TYPE", "DROP DOMAIN", "DROP EXTENSION", "DROP SCHEMA", "DROP OWNED":
+		s.fewerTypes = true
+	}
+}
+
+func (s *Server) announceDropped() {
+	if s.fewerTypes {
+		s.fewerTypes = false
+		s.prepared.spoilAll()
+		s.notice(Event{Kind: TypesDropped})
+	}
+}
+
+// Reprepare has all statements prepared again before they are used.
+func (s *Server) Reprepare() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.prepared.spoilAll()
+}
+
 func (p *prepared) clear() {
 	clear(p.known)
 	clear(p.going)

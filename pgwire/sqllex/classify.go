@@ -5,7 +5,8 @@ package sqllex
 // like a function counts as one. Every spelling of a name counts: schema-qualified, quoted, U&"".
 //
 // It takes one pass, or two where the setting of standard_conforming_strings would matter: then
-// both readings count. Without SET, DEALLOCATE and DROP DATABASE it does not allocate.
+// both readings count. Without SET, DEALLOCATE, DROP DATABASE and names of cursors it does not
+// allocate.
 func Classify(sql string) Effects {
 	if ok, statements := harmless(sql); ok {
 		return Effects{Statements: statements}
@@ -45,6 +46,10 @@ func merge(a, b Effects) Effects {
 	if a.Name != b.Name {
 		e.Name = ""
 		e.Flags &^= Deallocate
+	}
+	if a.Cursor != b.Cursor || a.Statements != b.Statements {
+		e.Cursor = ""
+		e.Flags &^= Close
 	}
 	return e
 }
@@ -94,6 +99,8 @@ func (c *classifier) finish() {
 		c.acquire(Opaque)
 	}
 	if e.Statements > 1 {
+		e.Flags &^= Close
+		e.Cursor = ""
 		if e.Has(Rollback) || c.backTo || c.atomic {
 			e.Flags &^= releases // which it may have undone, or which are the body of a function
 		}

@@ -47,7 +47,7 @@ const (
 var classifyTests = []struct {
 	sql  string
 	want sqllex.Flags
-	name string // Setting, Name or Database
+	name string // Setting, Name, Database or Cursor
 }{
 	// Nothing.
 	{"", none, ""},
@@ -241,9 +241,20 @@ var classifyTests = []struct {
 	{"create temp table x (); discard temp", temp | sqllex.DiscardTemp, ""},
 
 	// Cursors, LOAD, DISCARD, what cannot be reset.
-	{"declare c cursor with hold for select 1", hold, ""},
-	{"declare c binary insensitive scroll cursor with /* x */ hold for select 1", hold, ""},
+	{"declare C cursor with hold for select 1", hold, "c"},
+	{"declare c binary insensitive scroll cursor with /* x */ hold for select 1", hold, "c"},
+	{`declare "C" cursor with hold for select 1`, hold, "C"},
+	{`declare U&"c" cursor with hold for select 1`, hold, ""},
+	{"declare é cursor with hold for select 1", hold, ""},
+	{"begin; declare c cursor with hold for select 1", begin | hold, ""},
 	{"close all", closeAll, ""},
+	{"CLOSE C;", sqllex.Close, "c"},
+	{`close "all"`, sqllex.Close, "all"},
+	{`close U&"c"`, none, ""},
+	{"close é", none, ""},
+	{"close", none, ""},
+	{"close c; select 1", none, ""},
+	{"declare c cursor with hold for select 1; close c", hold, ""},
 	{"load 'auto_explain'", load, ""},
 	{"discard all", discard, ""},
 	{"discard plans", sqllex.DiscardPlans, ""},
@@ -363,7 +374,7 @@ var classifyTests = []struct {
 func TestClassify(t *testing.T) {
 	for _, tt := range classifyTests {
 		got := sqllex.Classify(tt.sql)
-		name := got.Setting + got.Name + got.Database
+		name := got.Setting + got.Name + got.Database + got.Cursor
 		if got.Flags &^= creates | tempPath; got.Flags != tt.want || name != tt.name {
 			t.Errorf("%q: got %s %q, want %s %q", tt.sql, got.Flags, name, tt.want, tt.name)
 		}

@@ -23,7 +23,8 @@ const (
 	AdvisoryLock
 	// Temp: an object in pg_temp. Until DiscardTemp.
 	Temp
-	// HoldCursor: DECLARE … WITH HOLD. Until CloseAll.
+	// HoldCursor: DECLARE … WITH HOLD. Effects.Cursor names it when the text is that statement alone.
+	// Until CloseAll, or Close of each.
 	HoldCursor
 	// Load: LOAD, which nothing undoes: close the connection.
 	Load
@@ -62,6 +63,9 @@ const (
 	UnlockAll
 	// CloseAll: CLOSE ALL.
 	CloseAll
+	// Close: the text is one CLOSE of a cursor, named in Effects.Cursor. One with a name that is not ASCII
+	// is not told.
+	Close
 	// Deallocate: DEALLOCATE of one statement, named in Effects.Name.
 	Deallocate
 	// DeallocateAll: DEALLOCATE ALL.
@@ -108,7 +112,7 @@ const Acquires = SetLone | SetOther | Role | Prepare | Listen | AdvisoryLock | T
 
 // releases are the flags that take something back.
 const releases = Reset | ResetAll | DiscardAll | DiscardTemp | DiscardPlans | DiscardSequences |
-	Unlisten | UnlistenAll | UnlockAll | CloseAll | Deallocate | DeallocateAll
+	Unlisten | UnlistenAll | UnlockAll | CloseAll | Close | Deallocate | DeallocateAll
 
 // Effects is what a text does to its session. It holds no part of the text.
 type Effects struct {
@@ -116,6 +120,7 @@ type Effects struct {
 	Statements int    // in the text, empty ones not counted
 	Setting    string // of SetLone and Reset, in lower case
 	Name       string // of Deallocate
+	Cursor     string // of HoldCursor and Close
 	Database   string // of DropDatabase; the last one, if several
 }
 
@@ -128,7 +133,7 @@ func (f Flags) opposite() Flags {
 	for _, pair := range [...]struct{ taken, back Flags }{
 		{SetLone | SetOther, Reset | ResetAll}, {Prepare, Deallocate | DeallocateAll},
 		{Listen, Unlisten | UnlistenAll}, {AdvisoryLock, UnlockAll}, {Temp, DiscardTemp},
-		{HoldCursor, CloseAll}, {Acquires, DiscardAll}, {Dirty | Opaque, releases},
+		{HoldCursor, CloseAll | Close}, {Acquires, DiscardAll}, {Dirty | Opaque, releases},
 	} {
 		if f&pair.taken != 0 {
 			undone |= pair.back
@@ -147,6 +152,7 @@ var flagNames = []struct {
 	{Reset, "reset"}, {ResetAll, "reset_all"}, {DiscardAll, "discard_all"}, {DiscardTemp, "discard_temp"},
 	{DiscardPlans, "discard_plans"}, {DiscardSequences, "discard_sequences"}, {Unlisten, "unlisten"},
 	{UnlistenAll, "unlisten_all"}, {UnlockAll, "unlock_all"}, {CloseAll, "close_all"},
+	{Close, "close"},
 	{Deallocate, "deallocate"}, {DeallocateAll, "deallocate_all"},
 	{SetLocal, "set_local"}, {SetTransaction, "set_transaction"}, {Begin, "begin"}, {Commit, "commit"},
 	{Rollback, "rollback"}, {PrepareTransaction, "prepare_transaction"}, {ReadWrite, "read_write"},

@@ -31,9 +31,7 @@ func (c *classifier) verb() {
 	case wDeclare:
 		c.declare()
 	case wClose:
-		if c.step(); c.word == wAll {
-			c.effects.Flags |= CloseAll
-		}
+		c.closeCursor()
 	case wLoad:
 		c.acquire(Load)
 	case wDo, wCall:
@@ -97,11 +95,33 @@ func (c *classifier) deallocate() {
 }
 
 func (c *classifier) declare() {
+	c.step()
+	name := c.token
 	for !c.ended() {
 		if c.step(); c.word == wHold && c.prev == wWith {
 			c.acquire(HoldCursor)
+			c.effects.Cursor = c.cursorName(name)
 		}
 	}
+}
+
+func (c *classifier) closeCursor() {
+	if c.step(); c.word == wAll {
+		c.effects.Flags |= CloseAll
+		return
+	}
+	if c.effects.Cursor = c.cursorName(c.token); c.effects.Cursor != "" {
+		c.effects.Flags |= Close
+	}
+}
+
+// cursorName is the name of a cursor, or "" for one that PostgreSQL might read in another way: U&"", and
+// letters that it folds as the locale of the database says.
+func (c *classifier) cursorName(t Token) string {
+	if t.Kind != Ident && t.Kind != QuotedIdent || t.form == unicode || !ASCII(c.lex.sql[t.Start:t.End]) {
+		return ""
+	}
+	return c.lex.Name(t)
 }
 
 func (c *classifier) transaction() {

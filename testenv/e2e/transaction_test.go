@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // transactions is a pool of n servers in transaction mode, shared by everybody of a role.
@@ -83,6 +86,44 @@ func TestPreparedStatementsFollowTheirClients(t *testing.T) {
 		}
 		clients.Wait()
 	}
+}
+
+// W43: what is prepared with a type that is dropped is prepared again, for whoever comes with the same text.
+func TestW43DroppedTypesArePreparedAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, w *World) {
+		w.Exec(t, "orders", "create schema moods authorization alice")
+		b := w.Start(t, Options{Rules: people, Pool: transactions(2)})
+		alice, ctx := w.Client("alice"), context.Background()
+		ask := func(tx pgx.Tx) error {
+			var mood string
+			return tx.QueryRow(ctx, "select $1::moods.mood::text", "fine").Scan(&mood)
+		}
+		both := func() error { // at once, so that each has a server
+			var err error
+			for range 2 {
+				tx, beginErr := b.Connect(t, alice, "alice", "orders").Begin(ctx)
+				if beginErr != nil {
+					t.Fatal(beginErr)
+				}
+				defer tx.Rollback(ctx) // its client stays, and its statement with it
+				err = errors.Join(err, ask(tx))
+			}
+			return err
+		}
+		const mood = "create type moods.mood as enum ('fine')"
+		c := b.Connect(t, alice, "alice", "orders")
+		for _, sql := range []string{mood, "", "drop type moods.mood", mood} {
+			if sql == "" {
+				if err := both(); err != nil {
+					t.Fatal(err)
+				}
+			} else if _, err := c.Exec(ctx, sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		Poll(t, "the new type", func() bool { return both() == nil })
+		w.Exec(t, "orders", "drop schema moods cascade")
+	})
 }
 
 // W35: PostgreSQL's own errors for names in use and names unknown, with the client's name in them.
@@ -173,6 +214,8 @@ func expectW52StateThatCannotMoveStaysAndIsNeverShared(t *testing.T, w *World) {
 		{`select "pg_advisory_lock"(3)`, "select pg_advisory_unlock_all()"},
 		{`select U&"pg\005fadvisory\005flock"(3)`, "select pg_advisory_unlock_all()"},
 		{"begin; declare mine cursor with hold for select 1; commit", "close all"},
+		{"declare mine cursor with hold for select 1", "close mine"},
+		{`declare "mine" scroll cursor with hold for select 1`, "CLOSE Mine"},
 		{"select set_config('work_mem', '7MB', false)", "reset all"},
 		{"select 1; set work_mem = '7MB'", "reset all"},
 	} {
