@@ -65,6 +65,7 @@ func TestServerRefusals(t *testing.T) {
 		{"no CONNECT", "42501", "42501", ReasonRefused},
 		{"full", "53300", "53300", ReasonRefused},
 		{"starting", "57P03", "57P03", ReasonStarting},
+		{"ended by an administrator", "57P01", "57P03", ReasonStarting},
 		{"bad parameter", "22023", "22023", ReasonRefused},
 		{"of its own", "ZX9A1", "ZX9A1", ReasonRefused},
 		{"none", "", "08004", ReasonRefused},

@@ -159,14 +159,16 @@ func isLost(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// refused is the server's own refusal: its SQLSTATE with our text (wire-protocol section 9).
+// refused is the server's own refusal: its SQLSTATE with our text (wire-protocol section 9). An administrator who ends
+// the login, or a shutdown, reads as one that comes too early or too late: whoever waits goes on waiting (W69).
 func refused(pg *pgconn.PgError) *LoginError {
 	cause := fmt.Errorf("%s %s: %s: %w", pg.Severity, pg.Code, pg.Message, pg)
 	if !validState(pg.Code) {
 		return newError(pgwire.SQLServerRejectedEstablishmentOfSQLConnection, ReasonRefused, refusedText(""), cause)
 	}
-	if pg.Code == pgwire.CannotConnectNow {
-		return newError(pg.Code, ReasonStarting, refusedText(pg.Code), cause)
+	switch pg.Code {
+	case pgwire.CannotConnectNow, pgwire.AdminShutdown: // a login that is ended midway is not refused: the next may do
+		return newError(pgwire.CannotConnectNow, ReasonStarting, refusedText(pgwire.CannotConnectNow), cause)
 	}
 	return newError(pg.Code, ReasonRefused, refusedText(pg.Code), cause)
 }

@@ -163,23 +163,32 @@ func (l Login) runtimeParams() map[string]string {
 	return params
 }
 
+// ended is the error of a step of the login. Of a connection that the step before has lost pgconn says no more than that
+// it is closed: the server cannot be reached then.
+func ended(pg *pgconn.PgConn, err error) error {
+	if _, judged := errors.AsType[*LoginError](err); !judged && pg.IsClosed() && pgconn.SafeToRetry(err) {
+		return unreachable(err)
+	}
+	return err
+}
+
 // takeOver checks the server and makes the connection ours.
 func (u *Upstream) takeOver(ctx context.Context, pg *pgconn.PgConn, p *peer, l Login) (*Conn, error) {
 	state, err := observe(ctx, pg, u.cfg.Target, l)
 	if err != nil {
-		return nil, err
+		return nil, ended(pg, err)
 	}
 	if p.cert != nil && !l.physical() {
 		if err := prove(ctx, pg); err != nil {
-			return nil, err
+			return nil, ended(pg, err)
 		}
 	}
 	if err := pg.SyncConn(ctx); err != nil { // W17: right before Hijack
-		return nil, err
+		return nil, ended(pg, err)
 	}
 	hc, err := pg.Hijack()
 	if err != nil {
-		return nil, protocolError(err)
+		return nil, ended(pg, err)
 	}
 	if hc.TxStatus != 'I' || len(hc.SecretKey) > maxSecret {
 		return nil, protocolError(fmt.Errorf("transaction status %q, %d bytes of cancel key after login", hc.TxStatus, len(hc.SecretKey)))
