@@ -366,7 +366,7 @@ func (s *Session) observe(server *Server, typ, status byte, body []byte, head to
 		case len(body) == 0:
 		case body[0] == 'R', body[0] == 'D', body[0] == 'S' && s.defaults, body[0] == 'C' && s.cfg.Mode == TransactionMode:
 			s.tagged(server, replyTag(body), head.note)
-			if body[0] == 'D' {
+			if body[0] == 'D' || body[0] == 'C' {
 				server.dropped(replyTag(body))
 			}
 		case body[0] == 'A':

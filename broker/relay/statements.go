@@ -211,7 +211,8 @@ func (p *prepared) spoilAll() {
 // Tables are types, too, but hardly ever a parameter's, and often dropped. Both are called with mu.
 func (s *Server) dropped(tag string) {
 	switch tag {
-	case "DROP TYPE", "DROP DOMAIN", "DROP EXTENSION", "DROP SCHEMA", "DROP OWNED":
+	case "DROP TYPE", "DROP DOMAIN", "DROP EXTENSION", "DROP SCHEMA", "DROP OWNED",
+		"CREATE TYPE", "CREATE DOMAIN", "CREATE EXTENSION", "CREATE SCHEMA": // a ROLLBACK drops them
 		s.fewerTypes = true
 	}
 }

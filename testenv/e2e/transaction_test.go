@@ -126,6 +126,36 @@ func TestW43DroppedTypesArePreparedAgain(t *testing.T) {
 	})
 }
 
+// W43: the same, when the type was made in a transaction that was rolled back.
+func TestW43TypesRolledBackArePreparedAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, w *World) {
+		w.Exec(t, "orders", "create schema moods authorization alice")
+		b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
+		alice, ctx := w.Client("alice"), context.Background()
+		ask := func(tx pgx.Tx) {
+			t.Helper()
+			var mood string
+			if _, err := tx.Exec(ctx, "create type moods.mood as enum ('fine')"); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.QueryRow(ctx, "select $1::moods.mood::text", "fine").Scan(&mood); err != nil {
+				t.Error(err)
+			}
+			if err := tx.Rollback(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // the first client stays, and its statement with it
+			tx, err := b.Connect(t, alice, "alice", "orders").Begin(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask(tx)
+		}
+		w.Exec(t, "orders", "drop schema moods cascade")
+	})
+}
+
 // W35: PostgreSQL's own errors for names in use and names unknown, with the client's name in them.
 func TestW35StatementNameErrorsAreThePostgreSQLOnes(t *testing.T) {
 	onEach(t, expectW35StatementNameErrorsAreThePostgreSQLOnes)
