@@ -159,7 +159,7 @@ func TestConsoleCommandLine(t *testing.T) {
 	// A broken file keeps nobody from the socket of the broker that runs.
 	b.WriteFile(t, "broken.hcl", []byte("nonsense {"))
 	broken := exec.Command(w.Binary(), "pools", "--config", filepath.Join(b.Dir, "broken.hcl"))
-	if text, err := broken.CombinedOutput(); err == nil || !strings.Contains(string(text), "name it with --socket") {
+	if text, err := broken.CombinedOutput(); err == nil || !strings.Contains(string(text), "or the socket with --socket") {
 		t.Errorf("pools, with a broken file: %v\n%s", err, text)
 	}
 	records := b.Records("admin.action", 3)
