@@ -16,6 +16,7 @@ func (s *Session) inspect(b []byte, server *Server, now time.Time) error {
 	if len(w.starts) == 0 {
 		return nil
 	}
+	s.withdrawable.Store(s.in.remain == 0 && s.mayReject(server, b[0]))
 	err := s.await()
 	if err == nil {
 		return nil
@@ -38,7 +39,9 @@ type unrecorded struct{ tell *pgwire.Error }
 
 func (u *unrecorded) Error() string { return u.tell.Message }
 
-// await waits until the observer has recorded what is to start. The session's end and a cancel request end that.
+// await waits until the observer has recorded what is to start. The session's end ends that, and so does a cancel
+// request where what waits can be answered in its turn. Elsewhere it comes too early, as it may at PostgreSQL: it is
+// for what the server runs, and nothing that the client has begun is lost.
 func (s *Session) await() error {
 	s.begin(&s.recording)
 	s.noteWait(time.Now())

@@ -108,14 +108,15 @@ type Session struct {
 	server      *Server    // the last that was leased; it may have been released
 	waitingFrom time.Time  // since then the record of a statement is waited for; zero: none is
 
-	turn      turn // of a wait for a server connection
-	recording turn // of a wait for the record of a statement
-	end       atomic.Pointer[End]
-	draining  atomic.Pointer[End]
-	stop      context.CancelCauseFunc
-	clocks    clocks
-	quiet     chan struct{} // signalled when the server has answered something
-	awaiting  atomic.Bool   // somebody waits for that
+	turn         turn        // of a wait for a server connection
+	recording    turn        // of a wait for the record of a statement
+	withdrawable atomic.Bool // what recording waits for can still be answered by an error
+	end          atomic.Pointer[End]
+	draining     atomic.Pointer[End]
+	stop         context.CancelCauseFunc
+	clocks       clocks
+	quiet        chan struct{} // signalled when the server has answered something
+	awaiting     atomic.Bool   // somebody waits for that
 
 	statements, errors, rows, cancels atomic.Int64
 	counters                          counters
@@ -339,7 +340,7 @@ func (s *Session) mustDestroy() bool {
 // Cancel cancels what the session runs or waits for, as a client's CancelRequest asks. It says
 // whether there was something to cancel and the server took notice.
 func (s *Session) Cancel(ctx context.Context) (bool, error) {
-	if s.turn.cancel(errCancelled) || s.recording.cancel(errCancelled) {
+	if s.turn.cancel(errCancelled) || s.withdrawable.Load() && s.recording.cancel(errCancelled) {
 		s.cancels.Add(1) // W76
 		return true, nil
 	}

@@ -56,15 +56,13 @@ func (c *Conn) cancel(ctx context.Context) error {
 	if _, err := conn.Write(request); err != nil {
 		return err
 	}
-	return awaitEnd(ctx, conn)
+	return awaitEnd(conn)
 }
 
-// awaitEnd reads until the peer has closed, in whatever way it does. The socket's login limit
-// bounds how much.
-func awaitEnd(ctx context.Context, conn net.Conn) error {
+// awaitEnd reads until the server has closed, which it does once it has signalled the backend (W73). A reset is not
+// its word: something between may have given the connection up while the request goes on. The socket's login
+// limit bounds how much is read.
+func awaitEnd(conn net.Conn) error {
 	_, err := io.Copy(io.Discard, conn)
-	if ctx.Err() != nil || errors.Is(err, errTooMuch) {
-		return err
-	}
-	return nil // EOF, or reset: it is closed
+	return err
 }

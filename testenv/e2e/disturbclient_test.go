@@ -85,7 +85,8 @@ func (c *sufferer) run() {
 }
 
 // loginRefusals are what a login may be refused with while it is disturbed.
-var loginRefusals = []string{"57P03", "57P01", "08006", "53300", "28000"}
+// 57014: the administrator cancels whatever runs, what the broker sets a session up with, too.
+var loginRefusals = []string{"57P03", "57P01", "08006", "53300", "28000", "57014"}
 
 func (c *sufferer) login() bool {
 	c.logins++
@@ -313,8 +314,9 @@ func (c *sufferer) ended(u unit, got []Message, err, lost error) {
 		if !slices.Contains(sessionEndings, fatal) {
 			c.fault("%s: ended by %s", u.mark, ErrorText(last))
 		}
-		if m, more := c.conn.next(); more == nil {
-			c.fault("%s: %c behind %s", u.mark, m.Type, fatal)
+		// Where the server and the broker end a session at once both may say so.
+		if m, more := c.conn.next(); more == nil && m.Type != 'E' {
+			c.fault("%s: %c %s behind %s", u.mark, m.Type, ErrorText(m), ErrorText(last))
 		} else if errors.Is(more, os.ErrDeadlineExceeded) {
 			c.fault("%s: %s, and the connection stays", u.mark, fatal)
 		}

@@ -23,8 +23,7 @@ type line struct {
 	ends [2]*net.TCPConn
 
 	mu   sync.Mutex
-	left int  // bytes that still pass; negative: any number
-	hard bool // it ends with a reset
+	left int // bytes that still pass; negative: any number
 }
 
 func newCutter(t *testing.T, to string) *cutter {
@@ -98,9 +97,7 @@ func (l *line) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, end := range l.ends {
-		if l.hard {
-			end.SetLinger(0) // a reset
-		}
+		end.SetLinger(0) // a reset: no network says in the server's name that it has done what a cancel request asks
 		end.Close()
 	}
 }
@@ -113,7 +110,7 @@ func (c *cutter) cut(random *rand.Rand, some, within int) {
 	random.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
 	for _, l := range lines[:min(some, len(lines))] {
 		l.mu.Lock()
-		l.left, l.hard = random.IntN(within+1), random.IntN(2) == 0
+		l.left = random.IntN(within + 1)
 		now := l.left == 0
 		l.mu.Unlock()
 		if now {
