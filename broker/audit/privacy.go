@@ -61,12 +61,7 @@ type clean struct {
 
 // statement cleans s before it is cut or hashed: neither half a pattern at the cut nor a hash that can
 // be tried offline may give a secret away.
-func (p privacy) statement(s *Stmt) clean {
-	if s == nil {
-		return clean{}
-	}
-	return p.rest(s, p.text(s))
-}
+func (p privacy) statement(s *Stmt) clean { return p.rest(s, p.text(s)) }
 
 // cleanText is a statement's text as it may be recorded.
 type cleanText struct {

@@ -84,8 +84,9 @@ func (q *queue) add(r *Record, waited bool) {
 	if own.Time.IsZero() {
 		own.Time = time.Now()
 	}
-	q.entries = append(q.entries, entry{rec: &own, waited: waited, weight: own.weight()})
-	q.bytes += own.weight()
+	weight := own.weight()
+	q.entries = append(q.entries, entry{rec: &own, waited: waited, weight: weight})
+	q.bytes += weight
 }
 
 // addStatement appends a copy of s.

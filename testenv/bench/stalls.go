@@ -63,20 +63,17 @@ func stallsMain() error {
 	runtime.GOMAXPROCS(cpus + 2)
 	stop := make(chan struct{})
 	found := make([][]stall, cpus)
-	var ready, done sync.WaitGroup
+	var done sync.WaitGroup
 	errs := make(chan error, cpus)
 	for cpu := range cpus {
-		ready.Add(1)
 		done.Go(func() {
 			err := becomeRealTime(cpu)
 			errs <- err
-			ready.Done()
 			if err == nil {
 				found[cpu] = noteStalls(stop)
 			}
 		})
 	}
-	ready.Wait()
 	for range cpus {
 		if err := <-errs; err != nil {
 			fmt.Println(err)
