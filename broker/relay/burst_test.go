@@ -77,7 +77,7 @@ func TestWriterKeepsNoBurst(t *testing.T) {
 	client := &counted{}
 	w := &writer{conn: client}
 	part := bytes.Repeat([]byte("x"), burstBuffer/2)
-	w.forward([][]byte{part, part}, 0, nil)
+	w.forward([][]byte{part, part}, 0, nil, nil)
 	if len(client.Heard) != burstBuffer || client.writes != 1 {
 		t.Errorf("%d bytes in %d writes, want %d in one", len(client.Heard), client.writes, burstBuffer)
 	}

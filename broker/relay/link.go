@@ -10,7 +10,7 @@ import (
 func (s *Server) link(session *Session, lease Lease) (news []byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lost != nil {
+	if s.lost != nil || s.fatal != nil || s.closing.Load() {
 		return nil, false
 	}
 	s.session, s.lease, s.phase = session, lease, phaseLinked

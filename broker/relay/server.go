@@ -219,14 +219,14 @@ func (s *Server) take(b []byte) error {
 		partial = s.remain
 	}
 	s.forwarding = session != nil && !s.spans.empty()
-	forwarding, ends := s.forwarding, s.ends
+	forwarding, ends, fatal := s.forwarding, s.ends, s.fatal
 	s.ends = false
 	s.mu.Unlock()
 	if ends {
 		session.interrupt()
 	}
 	if forwarding {
-		session.out.forward(s.spans.list, partial, session)
+		session.out.forward(s.spans.list, partial, fatal, session)
 	}
 	s.keep(b[len(b)-held:])
 	if err != nil {

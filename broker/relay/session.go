@@ -163,7 +163,9 @@ func (s *Session) Run() *Result {
 // clients wait with little on the stack.
 func (s *Session) over(found End) *Result {
 	r := &Result{End: *s.finishWith(found)}
-	r.Tell = s.lastWord(&r.End)
+	if fatal := s.out.ending(); fatal != nil { // it was the first, whatever else has ended the session
+		r.End = End{Reason: UpstreamClosed, Tell: fatal}
+	}
 	s.leave()
 	s.watch.over(r)
 	r.BytesIn, r.BytesOut = s.in.total.Load(), s.out.sent.Load()
@@ -256,7 +258,7 @@ func (s *Session) serverLost(fatal *pgwire.Error) {
 	s.End(e)
 }
 
-// finishWith settles the cause of the end, tells the client, and returns it.
+// finishWith settles the cause of the end, tells the client unless the server has, and returns it.
 func (s *Session) finishWith(found End) *End {
 	s.end.CompareAndSwap(nil, &found)
 	e := s.end.Load()
@@ -269,17 +271,6 @@ func (s *Session) finishWith(found End) *End {
 		s.awaitLastWords()
 	}
 	return e
-}
-
-// lastWord is what the client was told of an end: by the broker, or by the server that has ended it.
-func (s *Session) lastWord(e *End) *pgwire.Error {
-	server := s.held()
-	if e.Tell != nil || e.Reason != UpstreamClosed || server == nil {
-		return e.Tell
-	}
-	server.mu.Lock()
-	defer server.mu.Unlock()
-	return server.fatal
 }
 
 // awaitLastWords gives the server's reader the time to finish the message it is forwarding.

@@ -379,7 +379,7 @@ func (w *watch) over(r *Result) {
 	sure := w.flight.size == 0 && w.syncs == 0 && !w.doubt
 	w.flush(0)
 	w.unsettled(r, sure)
-	if w.fatal == "" && r.Tell != nil {
+	if r.Tell != nil { // what the client has read, whoever else has said something
 		w.fatal, w.fatalText = r.Tell.Code, r.Tell.Message
 	}
 	for w.flight.size > 0 {

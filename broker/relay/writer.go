@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pgsignet/pgsignet/pgwire"
 )
 
 var errClosedWriter = errors.New("client writer closed")
@@ -18,6 +20,7 @@ type writer struct {
 	partial int    // bytes of a forwarded message that are still to come
 	last    []byte // to be written at the next boundary; then the writer is closed
 	closed  bool
+	fatal   *pgwire.Error // the server's FATAL that is forwarded: the client reads nothing behind it
 	err     error
 	scratch []byte
 
@@ -25,8 +28,9 @@ type writer struct {
 }
 
 // forward writes server messages. partial is the number of bytes by which the last of them is
-// incomplete. A failure ends the session.
-func (w *writer) forward(list [][]byte, partial int, session *Session) {
+// incomplete, fatal the FATAL that is the last of them, if one is: no other word follows then. A failure
+// ends the session.
+func (w *writer) forward(list [][]byte, partial int, fatal *pgwire.Error, session *Session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -40,6 +44,10 @@ func (w *writer) forward(list [][]byte, partial int, session *Session) {
 	if err := w.write(list); err != nil {
 		w.closed, w.err = true, err
 		session.clientLost(err)
+		return
+	}
+	if w.fatal = fatal; fatal != nil && partial == 0 {
+		w.closed = true
 	}
 }
 
@@ -88,7 +96,7 @@ func (w *writer) finishPartial(list [][]byte) {
 	if w.err == nil && w.partial > 0 {
 		return
 	}
-	if w.err == nil {
+	if w.err == nil && w.fatal == nil {
 		w.err = w.write([][]byte{w.last})
 	}
 	w.closed = true
@@ -121,4 +129,11 @@ func (w *writer) done() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.closed
+}
+
+// ending is the server's FATAL that the client has been sent, if it was.
+func (w *writer) ending() *pgwire.Error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fatal
 }

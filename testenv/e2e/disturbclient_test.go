@@ -314,8 +314,7 @@ func (c *sufferer) ended(u unit, got []Message, err, lost error) {
 		if !slices.Contains(sessionEndings, fatal) {
 			c.fault("%s: ended by %s", u.mark, ErrorText(last))
 		}
-		// Where the server and the broker end a session at once both may say so.
-		if m, more := c.conn.next(); more == nil && m.Type != 'E' {
+		if m, more := c.conn.next(); more == nil { // one, where the server and the broker end it at once, too
 			c.fault("%s: %c %s behind %s", u.mark, m.Type, ErrorText(m), ErrorText(last))
 		} else if errors.Is(more, os.ErrDeadlineExceeded) {
 			c.fault("%s: %s, and the connection stays", u.mark, fatal)
