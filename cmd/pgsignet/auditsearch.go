@@ -151,7 +151,7 @@ func (p *recordPrinter) line(cells ...string) {
 	for i, c := range cells {
 		c = audit.Printable(c)
 		if i < len(widths) {
-			c = fmt.Sprintf("%-*s", widths[i], cutText(c, widths[i]))
+			c = padText(cutText(c, widths[i]), widths[i])
 		}
 		if i > 0 {
 			b.WriteString("  ")
@@ -164,13 +164,4 @@ func (p *recordPrinter) line(cells ...string) {
 	}
 	p.w.WriteString(text)
 	p.w.WriteByte('\n')
-}
-
-// cutText cuts s to n characters, the last of which says that there was more.
-func cutText(s string, n int) string {
-	runes := []rune(s)
-	if len(runes) <= n {
-		return s
-	}
-	return string(runes[:n-1]) + "…"
 }

@@ -148,7 +148,7 @@ func newUnlockCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unlock",
 		Short: "Take a lock back",
-		Long:  "Unlock takes back the lock with exactly this target. SHOW LOCKS lists them.",
+		Long:  "Unlock takes back the lock with exactly this target. \"pgsignet console SHOW LOCKS\" lists them.",
 		Args:  noArgs,
 	}
 	flags, target := addConsoleFlags(cmd), addTargetFlags(cmd)
@@ -174,14 +174,32 @@ When anything is wrong nothing changes, and status is 1.`,
 	return cmd
 }
 
-// runConsole runs a command without rows and prints its tag.
+func newConsoleCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "console COMMAND",
+		Short: "Run a command of the console of a running broker",
+		Long: `Console runs one command as the SQL console has it, and prints its rows or its tag:
+console SHOW LOCKS, console SHOW TRUST, console PAUSE orders. SHOW HELP lists them all. A
+command with quotes is an argument of its own: console "KILL CERT DN 'CN=bob'".`,
+		Args: cobra.MinimumNArgs(1),
+	}
+	flags := addConsoleFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return runConsole(cmd, flags, strings.Join(args, " ")) }
+	return cmd
+}
+
+// runConsole runs a command and prints its rows, or its tag when it has no columns.
 func runConsole(cmd *cobra.Command, flags *consoleFlags, sql string) error {
 	return withConsole(cmd, flags, func(ctx context.Context, c *consoleConn) error {
 		t, err := c.query(ctx, sql)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if flags.json {
+		case len(t.Columns) > 0 && flags.json:
+			return t.writeJSON(cmd.OutOrStdout())
+		case len(t.Columns) > 0:
+			return t.writeText(cmd.OutOrStdout(), 0)
+		case flags.json:
 			return writeJSON(cmd.OutOrStdout(), map[string]string{"result": t.Tag})
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), t.Tag)
@@ -215,9 +233,9 @@ func (t *consoleTable) only(names []string) *consoleTable {
 func (t *consoleTable) writeText(w io.Writer, width int) error {
 	sizes := make([]int, len(t.Columns))
 	for i, c := range t.Columns {
-		sizes[i] = utf8.RuneCountInString(c)
+		sizes[i] = textWidth(c)
 		for _, row := range t.Rows {
-			sizes[i] = max(sizes[i], utf8.RuneCountInString(printable(row[i].Text)))
+			sizes[i] = max(sizes[i], textWidth(printable(row[i].Text)))
 		}
 	}
 	p := &printer{w: w}
@@ -225,20 +243,16 @@ func (t *consoleTable) writeText(w io.Writer, width int) error {
 		var b strings.Builder
 		for i := range t.Columns {
 			text := printable(cell(i))
-			pad := strings.Repeat(" ", sizes[i]-utf8.RuneCountInString(text))
-			switch {
-			case t.Numeric[i]:
-				b.WriteString(pad + text)
-			default:
-				b.WriteString(text + pad)
+			if t.Numeric[i] {
+				text = strings.Repeat(" ", sizes[i]-textWidth(text)) + text
 			}
-			b.WriteString("  ")
+			b.WriteString(padText(text, sizes[i]) + "  ")
 		}
-		text := strings.TrimRight(b.String(), " ")
-		if runes := []rune(text); width > 0 && len(runes) > width {
-			text = string(runes[:width])
+		text := b.String()
+		if width > 0 {
+			text = fitText(text, width)
 		}
-		p.printf("%s\n", text)
+		p.printf("%s\n", strings.TrimRight(text, " "))
 	}
 	line(func(i int) string { return t.Columns[i] })
 	for _, row := range t.Rows {

@@ -103,6 +103,7 @@ func commands() []*cobra.Command {
 		newAuditCommand(),
 		newCACommand(),
 		newCheckCommand(),
+		newConsoleCommand(),
 		newDemoCommand(),
 		newExplainCommand(),
 		newFmtCommand(),

@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 func newTopCommand() *cobra.Command {
@@ -25,7 +24,8 @@ func newTopCommand() *cobra.Command {
 		Long: `Top shows sessions and pools of a running broker and refreshes them.
 
 Keys: s next column to sort by, r reverse, p pools or sessions, / filter (Enter ends it,
-an empty one shows all), space refresh, q quit. Without a terminal it prints once.`,
+an empty one shows all), space refresh, q quit. When the broker stops, top waits for the
+next one. Without a terminal, or with TERM=dumb, it prints once.`,
 		Args: noArgs,
 	}
 	flags := addConsoleFlags(cmd)
@@ -39,10 +39,10 @@ an empty one shows all), space refresh, q quit. Without a terminal it prints onc
 			out := cmd.OutOrStdout()
 			in, ok := cmd.InOrStdin().(*os.File)
 			screen, isFile := out.(*os.File)
-			if !ok || !isFile || !isTerminal(in) || !isTerminal(screen) {
+			if term := os.Getenv("TERM"); !ok || !isFile || !isTerminal(in) || !isTerminal(screen) || term == "dumb" {
 				return watchOnce(ctx, c, out)
 			}
-			return watch(ctx, c, in, out, *every)
+			return newTopWatch(*flags, screen, *every).run(ctx, c, in)
 		})
 	}
 	return cmd
@@ -74,7 +74,7 @@ func (v *topView) look(ctx context.Context, c *consoleConn, before *topLook, now
 	if err != nil {
 		return nil, err
 	}
-	l := &topLook{at: now, table: t.only(topColumns[v.pools]), statements: make(map[string]int64)}
+	l := &topLook{at: now, pools: v.pools, table: t.only(topColumns[v.pools]), statements: make(map[string]int64)}
 	if !v.pools {
 		l.rates(before)
 	}
@@ -84,6 +84,7 @@ func (v *topView) look(ctx context.Context, c *consoleConn, before *topLook, now
 // topLook is one look at the broker.
 type topLook struct {
 	at         time.Time
+	pools      bool
 	table      *consoleTable
 	statements map[string]int64 // by session
 }
@@ -106,8 +107,12 @@ func (l *topLook) rates(before *topLook) {
 	}
 }
 
-// frame draws a look: a line on top, then as much of the table as fits.
-func (v *topView) frame(l *topLook, width, height int) ([]byte, error) {
+// topKeys stands below the first line.
+const topKeys = "s sort  r reverse  p sessions/pools  / filter  q quit"
+
+// frame draws a look: a line on top, the keys, then as much of the table as fits. A trouble stands in the place of
+// the keys. A width or height of 0 has no bound and needs no keys.
+func (v *topView) frame(l *topLook, trouble string, width, height int) ([]byte, error) {
 	t := &consoleTable{Columns: slices.Clone(l.table.Columns), Numeric: l.table.Numeric}
 	for _, row := range l.table.Rows {
 		if v.filter == "" || slices.ContainsFunc(row, func(c consoleValue) bool { return strings.Contains(c.Text, v.filter) }) {
@@ -129,16 +134,24 @@ func (v *topView) frame(l *topLook, width, height int) ([]byte, error) {
 	})
 	t.Columns[by] += "*"
 	total := len(t.Rows)
-	if height > 3 && total > height-3 {
-		t.Rows = t.Rows[:height-3]
+	if height > 0 {
+		t.Rows = t.Rows[:min(total, max(height-3, 0))]
 	}
 	what := map[bool]string{false: "sessions", true: "pools"}[v.pools]
 	head := fmt.Sprintf("pgsignet  %s  %d %s", l.at.Format(time.TimeOnly), total, what)
 	if v.filter != "" || v.typing {
 		head += "  /" + v.filter
 	}
+	if height > 0 && trouble == "" {
+		trouble = topKeys
+	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\n\n", printable(head))
+	for _, line := range []string{head, trouble} {
+		if line = printable(line); width > 0 {
+			line = fitText(line, width)
+		}
+		b.WriteString(line + "\n")
+	}
 	err := t.writeText(&b, width)
 	return b.Bytes(), err
 }
@@ -178,7 +191,7 @@ func watchOnce(ctx context.Context, c *consoleConn, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		text, err := v.frame(l, 0, 0)
+		text, err := v.frame(l, "", 0, 0)
 		if err != nil {
 			return err
 		}
@@ -187,60 +200,4 @@ func watchOnce(ctx context.Context, c *consoleConn, out io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// watch draws until the user quits or ctx ends. The terminal is left as it was found. A read of the
-// keyboard waits for the interval at most: it is the clock, too.
-func watch(ctx context.Context, c *consoleConn, in *os.File, out io.Writer, every time.Duration) (err error) {
-	fd := int(in.Fd())
-	old, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return err
-	}
-	raw := *old
-	raw.Lflag &^= unix.ICANON | unix.ECHO | unix.ISIG
-	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 0, uint8(min(every/(100*time.Millisecond), 255))
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &raw); err != nil {
-		return err
-	}
-	defer func() {
-		fmt.Fprint(out, "\x1b[?25h\x1b[?1049l")
-		err = errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETS, old))
-	}()
-	fmt.Fprint(out, "\x1b[?1049h\x1b[?25l") // another screen, no cursor
-	v := &topView{}
-	var last *topLook
-	for key := make([]byte, 1); ctx.Err() == nil; {
-		look, err := v.look(ctx, c, last, time.Now())
-		if err != nil {
-			return err
-		}
-		last = look
-		if err := draw(v, look, out); err != nil {
-			return err
-		}
-		n, err := unix.Read(fd, key)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		if n == 1 && v.key(key[0]) {
-			return nil
-		}
-	}
-	return nil
-}
-
-func draw(v *topView, l *topLook, out io.Writer) error {
-	width, height := 80, 24
-	if f, ok := out.(*os.File); ok {
-		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
-			width, height = int(size.Col), int(size.Row)
-		}
-	}
-	text, err := v.frame(l, width, height)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "\x1b[H\x1b[2J%s", bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n")))
-	return err
 }

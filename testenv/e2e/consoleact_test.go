@@ -147,6 +147,25 @@ func TestConsoleCommandLine(t *testing.T) {
 	if out, err = cli("lock", "--dn", "CN=carol", "--for", "30d"); err != nil || out != "LOCK 0\n" {
 		t.Errorf("lock for days: %v\n%s", err, out)
 	}
+	if out, err = cli("console", "show", "locks"); err != nil || !strings.Contains(out, "CN=alice") || !strings.HasPrefix(out, "kind") {
+		t.Errorf("console show locks: %v\n%s", err, out)
+	}
+	var locks []map[string]any
+	if out, err = cli("console", "SHOW LOCKS;", "--json"); err != nil || json.Unmarshal([]byte(out), &locks) != nil || len(locks) != 2 {
+		t.Errorf("console SHOW LOCKS --json: %v\n%s", err, out)
+	}
+	if out, err = cli("console", "PAUSE", "orders"); err != nil || out != "PAUSE\n" {
+		t.Errorf("console PAUSE: %v\n%s", err, out)
+	}
+	if out, err = cli("console", "RESUME", "orders"); err != nil || out != "RESUME\n" {
+		t.Errorf("console RESUME: %v\n%s", err, out)
+	}
+	if out, err = cli("console", "SHOW HELP"); err != nil || !strings.Contains(out, "Console usage") {
+		t.Errorf("console SHOW HELP: %v\n%s", err, out)
+	}
+	if out, err = cli("console", "frobnicate"); err == nil || !strings.Contains(out, "42601") {
+		t.Errorf("console frobnicate: %v\n%s", err, out)
+	}
 	if out, err = cli("lock"); err == nil {
 		t.Errorf("lock without a target: %s", out)
 	}

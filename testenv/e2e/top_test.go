@@ -59,6 +59,7 @@ func TestTop(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(w.Binary(), "top", "--config", config, "--interval", "200ms")
+	cmd.Env = append(os.Environ(), "TERM=xterm")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
@@ -84,7 +85,7 @@ func TestTop(t *testing.T) {
 		Poll(t, "top to show "+strings.Join(words, " "), func() bool {
 			mu.Lock()
 			defer mu.Unlock()
-			frames := strings.Split(screen, "\x1b[2J")
+			frames := strings.Split(screen, "\x1b[H")
 			if len(frames) < 3 {
 				return false
 			}
@@ -103,6 +104,26 @@ func TestTop(t *testing.T) {
 	shows("1 sessions", "CN=alice", "-CN=bob")
 	master.WriteString("/\rp")
 	shows("pools", "cl_active")
+	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 12}); err != nil {
+		t.Fatal(err)
+	}
+	shows("database*", "-cl_active")
+	master.WriteString("p")
+
+	// Top outlives the broker, and shows the next one.
+	b.Signal(syscall.SIGTERM)
+	b.Wait(time.Minute)
+	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 3, Col: 80}); err != nil {
+		t.Fatal(err)
+	}
+	shows("no broker answers", "id*")
+	b = w.StartConfig(t, config)
+	shows("0 sessions", "q quit", "-no broker answers")
+
+	// A broker that does not answer keeps nobody in top.
+	b.Signal(syscall.SIGSTOP)
+	defer b.Signal(syscall.SIGCONT)
+	shows("has not answered since")
 	master.WriteString("q")
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
