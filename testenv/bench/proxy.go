@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pgsignet/pgsignet/testenv/pgserver"
 )
 
 // proxy is a running PgBouncer or broker.
@@ -37,7 +39,7 @@ func (w *world) start(ctx context.Context, name, kind string) (p *proxy, err err
 }
 
 func (w *world) startBroker(ctx context.Context, kind string) (*proxy, error) {
-	port, err := freePort()
+	port, err := pgserver.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +51,7 @@ func (w *world) startBroker(ctx context.Context, kind string) (*proxy, error) {
 }
 
 func (w *world) startPgBouncer(ctx context.Context, kind string) (*proxy, error) {
-	port, err := freePort()
+	port, err := pgserver.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -138,15 +140,6 @@ func (p *proxy) lastWords() string {
 func (p *proxy) stop() {
 	p.cmd.Process.Signal(syscall.SIGKILL)
 	p.cmd.Wait()
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // clockTick is the unit of /proc/PID/stat's times: USER_HZ, 100 on every Linux.

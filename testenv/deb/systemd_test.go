@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/pgsignet/pgsignet/testenv/docs"
 	"github.com/pgsignet/pgsignet/testenv/e2e"
+	"github.com/pgsignet/pgsignet/testenv/pgserver"
 )
 
 // launch starts a cgroup, a mount, a pid and further namespaces and, in them, bootMounts.
@@ -254,12 +256,11 @@ func (r *root) watchdog(t *testing.T) {
 // activation has systemd listen, and start the service for the first client.
 func (r *root) activation(t *testing.T, config string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	n, err := pgserver.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := strconv.Itoa(n)
 	r.write(t, "/etc/pgsignet/pgsignet.hcl", strings.Replace(config, `listener "main" {`, "listener \"main\" {\n  socket = \"pgsignet-main\"", 1))
 	r.write(t, "/etc/systemd/system/pgsignet.socket.d/test.conf", "[Socket]\nListenStream=\nListenStream=127.0.0.1:"+port+"\n")
 	r.run(t, "systemctl", "daemon-reload")

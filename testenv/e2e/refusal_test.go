@@ -141,14 +141,8 @@ func TestA1PlaintextStartupIsRefusedInPlaintext(t *testing.T) {
 
 func TestUpstreamDownIsSaidSo(t *testing.T) {
 	w := Shared(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	down := l.Addr().String()
-	l.Close()
-	b := w.Start(t, Options{Rules: people, Host: down})
-	_, err = b.TryConnect(w.Client("alice"), "alice", "orders")
+	b := w.Start(t, Options{Rules: people, Host: freeAddress(t)})
+	_, err := b.TryConnect(w.Client("alice"), "alice", "orders")
 	if SQLState(err) != "08006" {
 		t.Errorf("got %v, want SQLSTATE 08006", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgsignet/pgsignet/broker/peer"
+	"github.com/pgsignet/pgsignet/testenv/pgserver"
 )
 
 // runtimeDir is a folder for the sockets of an upgrade, short enough for them.
@@ -226,12 +227,11 @@ func cancelPacket(conn *pgx.Conn) []byte {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := pgserver.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // Whatever goes wrong in a hand-over, the old process serves on, and the next one can take over.

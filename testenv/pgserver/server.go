@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,7 +142,7 @@ func (s *Server) create(ctx context.Context) error {
 func (s *Server) startOnFreePort(ctx context.Context) error {
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
-		port, err := freePort()
+		port, err := FreePort()
 		if err != nil {
 			return err
 		}
@@ -166,15 +165,6 @@ const settingsFile = "pgserver.conf"
 
 func (s *Server) writeSettings() error {
 	return s.user.writeFile(filepath.Join(s.data(), settingsFile), []byte(s.settings(&s.opts)))
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func (s *Server) data() string    { return filepath.Join(s.dir, "data") }
