@@ -26,11 +26,19 @@ func (b *Broker) verify(t *testing.T) string {
 	return string(out)
 }
 
-// statements lists the outcomes in the record: op, text, SQLSTATE.
-func (b *Broker) statements(n int) []string {
+// statements lists the outcomes in the record, oldest first, once there are at least n: op, text, SQLSTATE.
+func (b *Broker) statements(n int) (list []string) {
+	b.t.Helper()
+	Poll(b.t, fmt.Sprintf("the outcomes of %d statements", n), func() bool {
+		list = b.outcomes()
+		return len(list) >= n
+	})
+	return list
+}
+
+func (b *Broker) outcomes() (list []string) {
 	texts := make(map[string]string)
-	var list []string
-	for _, r := range b.Records("statement", n) {
+	for _, r := range b.readRecords("statement") {
 		s := r["stmt"].(map[string]any)
 		id := fmt.Sprint(r["sid"], s["id"])
 		if text, ok := s["text"].(string); ok {
@@ -93,6 +101,8 @@ func TestStatementRecords(t *testing.T) {
 						c.ReadUntil('Z')
 					}
 				}
+				c.Close()
+				b.Records("session.close", 1) // behind whatever the session did
 				got := strings.Join(b.statements(11), "\n")
 				want := strings.Join([]string{
 					"query select 1 00000", "query select 1; select 2 where false; select 1/0 22012", "query  00000",
@@ -106,7 +116,7 @@ func TestStatementRecords(t *testing.T) {
 						t.Errorf("no record has %q:\n%s", line, got)
 					}
 				}
-				for _, r := range b.Records("statement", 11) {
+				for _, r := range b.readRecords("statement") {
 					if r["cert_sha256"] != w.Client("app").SHA256() && r["cert_sha256"] == nil || r["role"] != "app" || r["map"] != "people" {
 						t.Errorf("references: %v", r)
 					}

@@ -110,14 +110,14 @@ type Message struct {
 	Body []byte
 }
 
-// Dial opens a TCP connection to the broker that is closed with the test. Reads fail after 20 s.
+// Dial opens a TCP connection to the broker that is closed with the test. Reads and writes fail after a minute.
 func (b *Broker) Dial(t testing.TB) *Wire {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	t.Cleanup(func() { conn.Close() })
 	return &Wire{Conn: conn, t: t}
 }

@@ -1,15 +1,19 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"net"
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
+
+// listensOn is the exporter's word of the port that it was given.
+var listensOn = regexp.MustCompile(`"Listening on".*address=(127\.0\.0\.1:\d+)`)
 
 // pgbouncer_exporter v0.12.1, unchanged, reads the console: pgbouncer_up 1 and the figures of pools.
 // It is a module of its own, since lib/pq has open advisories.
@@ -32,10 +36,20 @@ func TestPgbouncerExporter(t *testing.T) {
 		t.Fatal(err)
 	}
 	dsn := strings.Replace(b.DSN(w.admin(t, "Viewers"), "exporter", "pgbouncer"), "hostaddr=127.0.0.1 ", "", 1)
-	address := freeAddress(t)
-	exporter := exec.Command(binary, "--pgBouncer.connectionString="+dsn, "--web.listen-address="+address, "--log.level=debug")
-	var log bytes.Buffer
-	exporter.Stdout, exporter.Stderr = &log, &log
+	exporter := exec.Command(binary, "--pgBouncer.connectionString="+dsn, "--web.listen-address=127.0.0.1:0", "--log.level=debug")
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	exporter.Stdout, exporter.Stderr = log, log
+	said := func() string {
+		text, err := os.ReadFile(log.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
 	if err := exporter.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -43,17 +57,15 @@ func TestPgbouncerExporter(t *testing.T) {
 		exporter.Process.Kill()
 		exporter.Wait()
 		if t.Failed() {
-			t.Logf("exporter:\n%s", log.String())
+			t.Logf("exporter:\n%s", said())
 		}
 	})
+	var listening []string
 	Poll(t, "the exporter to listen", func() bool {
-		r, err := http.Get("http://" + address + "/")
-		if err == nil {
-			r.Body.Close()
-		}
-		return err == nil
+		listening = listensOn.FindStringSubmatch(said())
+		return listening != nil
 	})
-	status, body := get(t, "http://"+address+"/metrics", nil)
+	status, body := get(t, "http://"+listening[1]+"/metrics", nil)
 	if status != http.StatusOK {
 		t.Fatalf("status %d: %s", status, body)
 	}
@@ -85,10 +97,5 @@ func TestPgbouncerExporter(t *testing.T) {
 // freeAddress is a loopback address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprint("127.0.0.1:", freePort(t))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -318,7 +317,7 @@ func (b *Broker) cancel(t *testing.T, over string, leaf *pki.Leaf, key []byte) {
 
 func TestW90SIGTERMDrains(t *testing.T) {
 	w := Shared(t)
-	b := w.Start(t, Options{Rules: people})
+	b := w.Start(t, Options{Rules: people, Drain: "1m"})
 	ctx := context.Background()
 	idle := b.Connect(t, w.Client("alice"), "alice", "orders")
 	busy := b.Connect(t, w.Client("bob"), "bob", "orders")
@@ -331,8 +330,6 @@ func TestW90SIGTERMDrains(t *testing.T) {
 	}
 	b.Signal(15)
 	Poll(t, "the idle client to be ended", func() bool {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
 		_, err := idle.Exec(ctx, "select 1")
 		return err != nil
 	})

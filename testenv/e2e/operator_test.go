@@ -189,8 +189,10 @@ func TestAdminEndpointWithClientCertificates(t *testing.T) {
 
 // A broker whose own certificate has expired is not ready: no client could verify it.
 func TestReadinessWithAnExpiredCertificate(t *testing.T) {
+	t.Parallel()
 	w := Shared(t)
-	server := w.issue(t, w.Servers, pki.Shape{CN: "localhost", DNS: []string{"localhost"}, ServerAuth: true, NotAfter: time.Now().Add(4 * time.Second)})
+	ends := time.Now().Add(15 * time.Second) // by then the broker has started
+	server := w.issue(t, w.Servers, pki.Shape{CN: "localhost", DNS: []string{"localhost"}, ServerAuth: true, NotAfter: ends})
 	b := w.Start(t, Options{Rules: people, Admin: httpOn, Server: server})
 	Poll(t, "readiness to fail", func() bool {
 		status, body := get(t, b.AdminURL()+"/readyz?verbose", nil)

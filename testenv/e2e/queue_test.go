@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // W89: a client that has gone leaves the queue before a server connection comes free. In transaction
@@ -93,10 +95,12 @@ func TestW57ABatchWhoseSyncWasEatenIsOpen(t *testing.T) {
 	w := Shared(t)
 	w.Exec(t, "orders", "drop table if exists eaten; create table eaten (n int); grant all on eaten to alice")
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1, `wait_timeout = "1s"`)})
+	var waiter *pgx.Conn
+	untilServed(t, func() (err error) { waiter, err = b.TryConnect(w.Client("alice"), "alice", "orders"); return err })
+	defer waiter.Close(t.Context())
 	c := b.DialTLS(t, w.Client("alice"))
 	c.Send(Startup(3<<16, "user", "alice", "database", "orders"))
 	c.ReadUntil('Z')
-	waiter := b.Connect(t, w.Client("alice"), "alice", "orders")
 	c.Send(joined(Msg('P', "\x00copy eaten from stdin\x00\x00\x00"), Msg('B', "\x00\x00\x00\x00\x00\x00\x00\x00"), Msg('E', "\x00\x00\x00\x00\x00"), Msg('S', "")))
 	c.ReadUntil('G')
 	c.Send(joined(Msg('d', "7\n"), Msg('c', ""), Msg('H', "")))
@@ -108,7 +112,9 @@ func TestW57ABatchWhoseSyncWasEatenIsOpen(t *testing.T) {
 	if got := Types(c.ReadUntil('Z')); got != "ZI" {
 		t.Errorf("the Sync that counts: %s, want ZI", got)
 	}
-	if n := one[int](t, waiter, "select n from eaten"); n != 7 {
+	var n int
+	untilServed(t, func() error { return waiter.QueryRow(t.Context(), "select n from eaten").Scan(&n) })
+	if n != 7 {
 		t.Errorf("read %d", n)
 	}
 }

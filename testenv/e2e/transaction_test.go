@@ -329,11 +329,12 @@ func TestWaitingForAServerEndsInAnError(t *testing.T) {
 	b := w.Start(t, Options{Rules: people, Pool: transactions(1, `wait_timeout = "1s"`)})
 	ctx := context.Background()
 	alice := w.Client("alice")
-	holder, waiter := b.Connect(t, alice, "alice", "orders"), b.Connect(t, alice, "alice", "orders")
-	tx, err := holder.Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var holder *pgx.Conn
+	var tx pgx.Tx
+	untilServed(t, func() (err error) { holder, err = b.TryConnect(alice, "alice", "orders"); return err })
+	defer holder.Close(ctx)
+	untilServed(t, func() (err error) { tx, err = holder.Begin(ctx); return err })
+	waiter := b.Connect(t, alice, "alice", "orders")
 	if _, err := waiter.Exec(ctx, "select 1"); SQLState(err) != "53300" {
 		t.Errorf("simple: %v, want SQLSTATE 53300", err)
 	}
@@ -365,7 +366,9 @@ func TestWaitingForAServerEndsInAnError(t *testing.T) {
 	})
 	tx.Rollback(ctx)
 	tx2.Rollback(ctx)
-	if n := one[int](t, waiter, "select 6"); n != 6 {
+	var n int
+	untilServed(t, func() error { return waiter.QueryRow(ctx, "select 6").Scan(&n) })
+	if n != 6 {
 		t.Error("the session did not survive its timeout")
 	}
 	if n := one[int](t, waiter2, "select 7"); n != 7 {

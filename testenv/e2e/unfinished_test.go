@@ -8,9 +8,11 @@ import (
 // W81, W91: a batch that is left without its Sync has a deadline of the broker's own, and its server
 // connection serves somebody else afterwards.
 func TestW81AnOpenBatchHasADeadline(t *testing.T) {
+	t.Parallel()
 	w := Shared(t)
 	bothModes(t, func(t *testing.T, mode string) {
-		b := w.Start(t, Options{Rules: ruled(mode, ""), Pool: "size = 1", Listener: `open_batch_timeout = "300ms"`})
+		t.Parallel()
+		b := w.Start(t, Options{Rules: ruled(mode, ""), Pool: "size = 1", Listener: `open_batch_timeout = "5s"`})
 		c := b.wire(t, b.TLSConfig(w.Client("alice")))
 		if _, err := c.Write(joined(parsed("", "select 1"), bound("", ""), executed(""), Msg('H', ""))); err != nil {
 			t.Fatal(err)
