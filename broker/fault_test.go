@@ -102,7 +102,7 @@ var faults = []fault{
 	{name: "an error too many", server: goesOn("C ZI E42601", ""), session: "C ZI F08006 end", transaction: "C ZI F08006 end"},
 	{name: "an answer while idle", server: idle("C ZI", words("ZI")), session: "C ZI F08006 end", transaction: "C ZI"},
 	{name: "an error while idle", server: idle("C ZI", words("E42601")), session: "C ZI F08006 end", transaction: "C ZI"},
-	{name: "a FATAL right behind the answer", server: goesOn("C ZI F57P01", ""), session: "C ZI F57P01 end", transaction: "C ZI F57P01 end"},
+	{name: "a FATAL right behind the answer", server: goesOn("C ZI F57P01", ""), session: "C ZI F57P01 end", transaction: "C ZI"},
 	{name: "a FATAL while idle", server: idle("C ZI", words("F57P01")), session: "C ZI F57P01 end", transaction: "C ZI"},
 	{name: "a notification while idle", server: idle("C ZI", words("A=news=1")), session: "C ZI A", transaction: "C ZI"},
 	{name: "half a message while idle", server: idle("C ZI", "N\x00\x00"), session: "C ZI", transaction: "C ZI", leaves: true},

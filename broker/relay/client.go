@@ -161,7 +161,7 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 		server.mu.Unlock()
 		return nil, 0, err
 	}
-	if server.retired.Load() && s.mayLeave(server) {
+	if server.retired.Load() && s.mayLeave(server) || s.mustLeave(server) {
 		server.mu.Unlock()
 		return b, 0, errMustWait
 	}
@@ -183,7 +183,7 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 	server.mu.Unlock()
 
 	if out := s.box.bytes(); len(out) > 0 {
-		if _, werr := server.Conn.Write(out); werr != nil && (err == nil || errors.Is(err, errMustWait)) {
+		if _, werr := server.Conn.Write(out); werr != nil && (err == nil || errors.Is(err, errMustWait)) && server.heldBy(s) {
 			err = ErrServerLost
 		}
 	}
@@ -196,6 +196,13 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 // connection no more. Called with the server's mu.
 func (s *Session) mayLeave(server *Server) bool {
 	return s.cfg.Mode == TransactionMode && s.in.remain == 0 && (server.forwarding || server.ledger.willAnswer())
+}
+
+// mustLeave says whether the connection, which the session has only because its last answer is still being
+// forwarded, would not be lent any more: it has ended or says something of its own. Called with the
+// server's mu.
+func (s *Session) mustLeave(server *Server) bool {
+	return server.forwarding && server.unused() && s.in.remain == 0 && (server.fatal != nil || pendingInput(server.Conn))
 }
 
 // message accounts for one message and puts what the server shall read of it into the outbox.

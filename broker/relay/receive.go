@@ -153,8 +153,10 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 	if typ == pgwire.MsgErrorResponse {
 		if e := parseError(body); e.Severity == pgwire.Fatal || e.Severity == pgwire.Panic {
 			fatal, s.fatal = true, e
-			if s.session != nil && s.spans.empty() && s.unused() {
-				s.setFree()
+			if s.session != nil && s.unused() {
+				if s.spans.empty() {
+					s.setFree()
+				} // else once it has its answers
 				return v, nil
 			}
 		}

@@ -307,8 +307,8 @@ func (s *Server) unusedName() string { return "_pgsignet_none" }
 func (s *Server) lose(cause error) {
 	s.mu.Lock()
 	s.lost = cause
-	if s.session != nil && s.unused() {
-		s.setFree()
+	if s.session != nil && s.unused() && (!s.forwarding || errors.Is(cause, ErrServerLost)) {
+		s.setFree() // but for nonsense that came with its answer, which may be no answer then
 	}
 	if !s.closing.Load() && (s.fatal != nil || errors.Is(cause, ErrServerLost)) {
 		s.notice(Event{Kind: Lost})
@@ -338,11 +338,11 @@ func (s *Server) lose(cause error) {
 }
 
 // unused says whether the connection holds nothing of its session's, so that another one serves as
-// well (W68): in transaction mode while no request, transaction or pin is on it. In session mode the
-// client has been told its process id (W71), and ends with it. Called with mu.
+// well (W68): in transaction mode while no request, transaction or pin is on it. What the client's half
+// may still be writing then has been answered. In session mode the client has been told its process id
+// (W71), and ends with it. Called with mu.
 func (s *Server) unused() bool {
-	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.partial == 0 &&
-		!s.writing && !s.forwarding
+	return s.session.cfg.Mode == TransactionMode && s.ledger.clean() && s.pins == 0 && s.partial == 0
 }
 
 // setFree takes the connection, which is about to end, from its session: nothing is lost to that,
