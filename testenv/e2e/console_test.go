@@ -228,9 +228,12 @@ func TestConsolePauseResumeKill(t *testing.T) {
 	if got := run(t, c, "PAUSE orders"); got != "PAUSE" {
 		t.Errorf("tag %q", got)
 	}
-	if n := w.Backends(t, "alice"); n != 0 {
-		t.Errorf("paused, with %d server connections", n)
+	for _, p := range show(t, c, "POOLS") {
+		if p["database"] == "orders" && (p["sv_idle"] != int32(0) || p["sv_active"] != int32(0)) {
+			t.Errorf("paused, with server connections: %v", p)
+		}
 	}
+	Poll(t, "PostgreSQL to notice that the server connections are closed", func() bool { return w.Backends(t, "alice") == 0 })
 	for _, d := range show(t, c, "DATABASES") {
 		if want := int32(map[bool]int{true: 1}[d["name"] == "orders"]); d["paused"] != want {
 			t.Errorf("database %v: paused %v, want %d", d["name"], d["paused"], want)

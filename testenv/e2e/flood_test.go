@@ -41,7 +41,7 @@ const (
 func TestFloodLeavesEstablishedClientsAlone(t *testing.T) {
 	w := Shared(t)
 	options := Options{Rules: people, Admin: httpOn,
-		Listener: fmt.Sprintf("half_open = %d\nhalf_open_per_address = %[1]d\nhandshake_timeout = \"1m\"", halfOpen+1000)}
+		Listener: fmt.Sprintf("half_open = %d\nhalf_open_per_address = %[1]d\nhandshake_timeout = \"10m\"", halfOpen+1000)}
 	b := w.Start(t, options)
 	clients := []*pgx.Conn{b.Connect(t, w.Client("alice"), "alice", "orders"), b.Connect(t, w.Client("bob"), "bob", "orders")}
 	const window = time.Second

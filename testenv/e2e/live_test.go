@@ -71,7 +71,9 @@ func TestA73RevokedWhileLive(t *testing.T) {
 	copying.Send(Msg('d', "2\n"))
 	queued := b.DialTLS(t, stolen)
 	queued.Send(Startup(3<<16, "user", "app", "database", "orders"))
-	Poll(t, "three sessions", func() bool { return w.Backends(t, "app") == 4 })
+	Poll(t, "the last one to wait for the three before it", func() bool {
+		return w.Backends(t, "app") == 4 && b.metrics(t)[`pgsignet_pool_clients{database="orders",state="waiting",upstream="pg"}`] == "1"
+	})
 
 	since := time.Now()
 	b.WriteCRL(t, "clients.crl", w.Clients, pki.CRLShape{Number: number(2), Revoked: []pki.Revoked{pki.Revoke(stolen)}})
@@ -186,13 +188,14 @@ func TestRemovedCAEndsItsSessions(t *testing.T) {
 // TestA30ExpiresMidSession: what becomes of a session whose certificate ends is on_expiry's word; a
 // login close to the end is told (T67).
 func TestA30ExpiresMidSession(t *testing.T) {
+	t.Parallel()
 	w := Shared(t)
 	for _, how := range []string{"disconnect", "drain", "allow"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			b := w.Start(t, Options{Rules: people, Listener: fmt.Sprintf("on_expiry = %q\n expiry_notice = \"1h\"", how)})
 			bob := b.Connect(t, w.Client("bob"), "bob", "orders")
-			end := time.Now().Add(4 * time.Second)
+			end := time.Now().Add(12 * time.Second) // by then both have logged in
 			leaf := w.Issue(w.Clients, pki.Shape{CN: "alice", NotAfter: end})
 			idle, tx := b.DialTLS(t, leaf), b.open(t, leaf, "alice", "orders")
 			idle.Send(Startup(3<<16, "user", "alice", "database", "orders"))

@@ -159,50 +159,54 @@ func TestUpstreamDownIsSaidSo(t *testing.T) {
 // Bad input ends its own connection within its deadline, and nothing else notices.
 func TestA10A11A12BadInputEndsOnlyItself(t *testing.T) {
 	w := Shared(t)
-	b := w.Start(t, Options{Rules: people, Listener: `handshake_timeout = "1s"`})
+	b := w.Start(t, Options{Rules: people, Listener: `handshake_timeout = "5s"`}) // of which a good client may need a part
 	good := b.Connect(t, w.Client("alice"), "alice", "orders")
 	pid := one[int](t, good, "select pg_backend_pid()")
 
-	for name, bytes := range map[string]string{
-		"bytes stuffed behind SSLRequest (A2)": "\x00\x00\x00\x08\x04\xd2\x16\x2f\x00\x00\x00\x10\x00\x03\x00\x00user\x00a\x00\x00",
-		"bytes behind GSSENCRequest (A3)":      "\x00\x00\x00\x08\x04\xd2\x16\x30\x00\x00\x00\x10",
-		"length 0":                             "\x00\x00\x00\x00\x00\x03\x00\x00",
-		"length 3":                             "\x00\x00\x00\x03\x00\x03\x00\x00",
-		"length 10005":                         "\x00\x00\x27\x15\x00\x03\x00\x00",
-		"length 2^31-1":                        "\x7f\xff\xff\xff\x00\x03\x00\x00",
-		"negative length":                      "\xff\xff\xff\xff\x00\x03\x00\x00",
-		"HTTP":                                 "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-		"SSH":                                  "SSH-2.0-OpenSSH_9.2\r\n",
-		"silence":                              "",
-		"half a packet":                        "\x00\x00\x00\x20\x00\x03",
-	} {
-		t.Run(name, func(t *testing.T) {
+	t.Run("at once", func(t *testing.T) {
+		for name, bytes := range map[string]string{
+			"bytes stuffed behind SSLRequest (A2)": "\x00\x00\x00\x08\x04\xd2\x16\x2f\x00\x00\x00\x10\x00\x03\x00\x00user\x00a\x00\x00",
+			"bytes behind GSSENCRequest (A3)":      "\x00\x00\x00\x08\x04\xd2\x16\x30\x00\x00\x00\x10",
+			"length 0":                             "\x00\x00\x00\x00\x00\x03\x00\x00",
+			"length 3":                             "\x00\x00\x00\x03\x00\x03\x00\x00",
+			"length 10005":                         "\x00\x00\x27\x15\x00\x03\x00\x00",
+			"length 2^31-1":                        "\x7f\xff\xff\xff\x00\x03\x00\x00",
+			"negative length":                      "\xff\xff\xff\xff\x00\x03\x00\x00",
+			"HTTP":                                 "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+			"SSH":                                  "SSH-2.0-OpenSSH_9.2\r\n",
+			"silence":                              "",
+			"half a packet":                        "\x00\x00\x00\x20\x00\x03",
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				c := b.Dial(t)
+				c.Write([]byte(bytes))
+				began := time.Now()
+				rest, _ := io.ReadAll(c)
+				if len(rest) > 1 || (len(rest) == 1 && rest[0] != 'S' && rest[0] != 'N') {
+					t.Errorf("answered with %q", rest)
+				}
+				if took := time.Since(began); took > 50*time.Second {
+					t.Errorf("ended after %v, want the 5 s deadline (tenfold at most)", took)
+				}
+			})
+		}
+		t.Run("a byte at a time past the deadline", func(t *testing.T) {
+			t.Parallel()
 			c := b.Dial(t)
-			c.Write([]byte(bytes))
 			began := time.Now()
-			rest, _ := io.ReadAll(c)
-			if len(rest) > 1 || (len(rest) == 1 && rest[0] != 'S' && rest[0] != 'N') {
-				t.Errorf("answered with %q", rest)
-			}
-			if took := time.Since(began); took > 10*time.Second {
-				t.Errorf("ended after %v, want the 1 s deadline (tenfold at most)", took)
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for _, one := range Startup(3<<16, "user", strings.Repeat("a", 1000)) {
+				if _, err := c.Write([]byte{one}); err != nil {
+					break
+				}
+				<-tick.C
+				if time.Since(began) > 50*time.Second {
+					t.Fatal("still open after ten times its deadline")
+				}
 			}
 		})
-	}
-	t.Run("a byte at a time past the deadline", func(t *testing.T) {
-		c := b.Dial(t)
-		began := time.Now()
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for _, one := range Startup(3<<16, "user", strings.Repeat("a", 1000)) {
-			if _, err := c.Write([]byte{one}); err != nil {
-				break
-			}
-			<-tick.C
-			if time.Since(began) > 10*time.Second {
-				t.Fatal("still open after ten times its deadline")
-			}
-		}
 	})
 	t.Run("duplicate user", func(t *testing.T) {
 		c := b.DialTLS(t, w.Client("alice"))

@@ -95,7 +95,7 @@ func TestA66ToA71OCSP(t *testing.T) {
 		// The handshake's deadline is shorter than the responder's: the wait is none of its (T60).
 		boss := w.Issue(w.Clients, pki.Shape{CN: "boss", Ext: []pki.Extension{pki.OCSPServer(r.URL)}})
 		r.set(says(pki.OCSPShape{Serial: boss.X509.SerialNumber}))
-		b := underWatchBy(t, boss, "127.0.0.1", Options{Rules: attackRules, Listener: "handshake_timeout = \"1s\"\n ocsp = \"" + mode + "\""})
+		b := underWatchBy(t, boss, "127.0.0.1", Options{Rules: attackRules, Listener: "handshake_timeout = \"1900ms\"\n ocsp = \"" + mode + "\""})
 		none := map[string]string{"strict": "ocsp_unavailable", "lax": "ok"}[mode]
 		for _, tt := range []struct {
 			name, want string

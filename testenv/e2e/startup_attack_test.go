@@ -108,7 +108,7 @@ func fatal(code, words string) string {
 // TestA1ToA12Startup is the catalogue's section on what comes before a session, each case against
 // the program.
 func TestA1ToA12Startup(t *testing.T) {
-	b := underWatch(t, Options{Listener: `handshake_timeout = "1s"`})
+	b := underWatch(t, Options{Listener: `handshake_timeout = "5s"`}) // for what is not to exceed it, too
 	alice := b.World.Client("alice")
 	login := Startup(3<<16, "user", "alice", "database", "orders")
 	direct := func(c *Wire) *Wire { return c.encrypted(b.TLSConfig(alice)) }
@@ -175,7 +175,7 @@ func trickled(on func(*Wire) *Wire, packet []byte) func(*Wire) *Wire {
 			if _, err := c.Write([]byte{one}); err != nil {
 				break
 			}
-			time.Sleep(60 * time.Millisecond) // the attack is to be slow
+			time.Sleep(200 * time.Millisecond) // the attack is to be slow: seven seconds for a login
 		}
 		return c
 	}
@@ -239,7 +239,7 @@ func (b *Broker) dialFrom(t *testing.T, address string) *Wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	t.Cleanup(func() { conn.Close() })
 	return &Wire{Conn: conn, t: t}
 }
@@ -255,7 +255,7 @@ func TestA25ProxyHeaders(t *testing.T) {
 			{name: "v2", speak: says([]byte(v2TCP), sslRequest), want: "", reason: "protocol"},
 		})
 	})
-	b := underWatchBy(t, Shared(t).Client("boss"), "127.0.0.2", Options{Listener: "proxy_protocol = [\"127.0.0.1/32\"]\n handshake_timeout = \"1s\"", Rules: `
+	b := underWatchBy(t, Shared(t).Client("boss"), "127.0.0.2", Options{Listener: "proxy_protocol = [\"127.0.0.1/32\"]\n handshake_timeout = \"5s\"", Rules: `
 map "inside" {
   match { cn = "alice" }
   from      = ["10.0.0.1/32"]
