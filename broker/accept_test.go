@@ -43,7 +43,7 @@ func come(t *testing.T, d *door, n int) (clients []net.Conn) {
 // expectEnd fails the test unless the broker has closed the connection.
 func expectEnd(t *testing.T, c net.Conn) {
 	t.Helper()
-	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.SetReadDeadline(time.Now().Add(time.Minute))
 	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("a connection that was shut out: %v, want its end", err)
 	}

@@ -142,7 +142,7 @@ func TestServerFaults(t *testing.T) {
 					t.Run(faults[i].name, func(t *testing.T) { l.suffer(t, alice, &faults[i]) })
 				}
 			})
-			for deadline := time.Now().Add(10 * time.Second); countDescriptors(t) > descriptors; time.Sleep(5 * time.Millisecond) {
+			for deadline := time.Now().Add(time.Minute); countDescriptors(t) > descriptors; time.Sleep(5 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatalf("%d descriptors are open, %d were before", countDescriptors(t), descriptors)
 				}
@@ -207,7 +207,7 @@ func (l *lab) active() (n int) {
 
 // poll waits until ok says yes; it may be called from a script.
 func (l *lab) poll(what string, ok func() bool) {
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			l.t.Errorf("waited for %s: %d connections, %+v", what, l.pg.Open(), l.server.pools.Stats())
 			return

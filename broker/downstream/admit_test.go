@@ -291,18 +291,20 @@ func TestHandshakesOfThoseWhoLeft(t *testing.T) {
 }
 
 func TestHandshakesCapQueues(t *testing.T) {
+	t.Parallel()
 	slots := slots{semaphore.NewWeighted(1)}
 	if !slots.TryAcquire(1) {
 		t.Fatal("no slot")
 	}
+	hello := clientHello(t, open(t, nil, nil).clientTLS())
 	d := open(t, func(c *downstream.Config) {
 		c.Handshakes = slots
-		c.HandshakeTimeout = 200 * time.Millisecond
+		c.HandshakeTimeout = 2 * time.Second // in which the first bytes come, on any machine
 	}, nil)
-	p := d.dial().send(clientHello(t, d.clientTLS()))
-	p.expectClosed()
+	d.dial().send(hello).expectClosed()
 	d.refused(downstream.StageTLS, "startup_timeout")
 	slots.Weighted.Release(1)
+	d = open(t, func(c *downstream.Config) { c.Handshakes = slots }, nil)
 	d.direct().send(login)
 	d.admitted()
 }

@@ -188,10 +188,12 @@ func TestA11StartupLength(t *testing.T) {
 
 // A12: the deadline is one for the whole start-up; bytes that trickle in do not move it.
 func TestA12SlowStartup(t *testing.T) {
-	d := open(t, func(c *downstream.Config) { c.HandshakeTimeout = 300 * time.Millisecond }, nil)
-	for where, dial := range map[string]func() *peer{"plaintext": d.dial, "TLS": d.secure} {
+	t.Parallel()
+	for where, dial := range map[string]func(*door) *peer{"plaintext": (*door).dial, "TLS": (*door).secure} {
 		t.Run(where, func(t *testing.T) {
-			p := dial()
+			t.Parallel()
+			d := open(t, func(c *downstream.Config) { c.HandshakeTimeout = 3 * time.Second }, nil) // TLS takes milliseconds
+			p := dial(d)
 			trickle(p, packet(3<<16, strings.Repeat("x", 9996)))
 			d.refused(downstream.StageStartup, "startup_timeout")
 		})

@@ -31,7 +31,7 @@ func TestShedClosesAllButTheFirstThatIsNotKeptOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(20 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			clients = append(clients, c)
 		}
 		asked := 0

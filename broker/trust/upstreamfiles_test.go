@@ -75,7 +75,7 @@ func (f *upstreamFixture) next() UpstreamChange {
 			if !c.Waiting {
 				return c
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			f.t.Fatal("no change after 30 s")
 		}
 	}

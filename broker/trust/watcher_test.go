@@ -54,8 +54,8 @@ func (w *watched) next(t *testing.T) Change {
 	select {
 	case c := <-w.changes:
 		return c
-	case <-time.After(30 * time.Second):
-		t.Fatal("no change after 30 s")
+	case <-time.After(time.Minute):
+		t.Fatal("no change after a minute")
 		return Change{}
 	}
 }

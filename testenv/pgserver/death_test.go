@@ -52,7 +52,7 @@ func TestNothingOutlivesUs(t *testing.T) {
 	for _, how := range []string{"return", "shared", "panic", "exit", "kill"} {
 		t.Run(how, func(t *testing.T) {
 			dir := runChild(t, how)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			for processesIn(dir) != "" || exists(dir) {
 				select {
