@@ -125,9 +125,9 @@ func (s *Session) wreck() {
 	lease.Destroy()
 }
 
-// lockSoon locks mu unless it stays taken for longer than anybody holds it.
+// lockSoon locks mu unless it stays taken for longer than anybody holds it, whose thread may be stopped.
 func lockSoon(mu *sync.Mutex) bool {
-	for range 100 {
+	for range 1000 {
 		if mu.TryLock() {
 			return true
 		}

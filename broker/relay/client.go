@@ -314,8 +314,7 @@ func (s *Session) fence(server *Server) {
 	s.box.put(pgwire.AppendEmpty(out, pgwire.MsgSync))
 }
 
-// lease waits for a server connection and takes it. waited is false when that took no time worth speaking of:
-// of the first, the owner may ask for proof.
+// lease waits for a server connection and takes it. waited is false when that took no time: of the first, the owner may ask proof.
 func (s *Session) lease() (waited bool, err error) {
 	waited = s.held() == nil
 	for {
@@ -324,20 +323,23 @@ func (s *Session) lease() (waited bool, err error) {
 		slow, cause := s.turn.over()
 		waited = waited || slow
 		switch {
-		case err != nil && errors.Is(cause, errCancelled):
+		case errors.Is(cause, errCancelled):
+			if err == nil {
+				lease.Release() // it came at the same moment: the who cancelled was told that it is
+			}
 			return waited, cause
 		case err != nil:
 			return waited, err // the owner knows why the session was ended
 		}
 		server := lease.Server()
+		s.mu.Lock()
+		s.server = server
+		s.mu.Unlock()
 		news, ok := server.link(s, lease)
 		if !ok {
 			lease.Destroy() // it ended on the way: nothing was sent, the next one serves
 			continue
 		}
-		s.mu.Lock()
-		s.server = server
-		s.mu.Unlock()
 		if len(news) > 0 {
 			err = s.out.send(news)
 		}

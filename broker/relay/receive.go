@@ -166,6 +166,7 @@ func (s *Server) reply(typ, status byte, body []byte) (v verdict, err error) {
 	}
 	if fatal {
 		if s.session != nil {
+			s.parting = s.fatal
 			s.session.watch.lastWords(s.fatal)
 		}
 		return verdict{forward: s.session != nil}, nil // the end: what is outstanding gets no answer

@@ -156,7 +156,7 @@ func (s *Server) reset(lease Lease, timeout time.Duration) {
 	if _, err := s.Conn.Write(request); err != nil {
 		s.Close() // the reader notices and destroys the lease
 	}
-	s.Conn.SetWriteDeadline(time.Time{})
+	// From here on it may be somebody else's: endReset takes the deadline away.
 }
 
 // endReset judges the finished reset. Called with mu, which it unlocks.
@@ -168,6 +168,7 @@ func (s *Server) endReset() error {
 		s.mu.Unlock()
 		return errReset // lose destroys the lease
 	}
+	s.Conn.SetWriteDeadline(time.Time{})
 	s.lease, s.resetNote, s.phase = Lease{}, nil, phaseIdle
 	s.unpin(s.pins)
 	s.unpins, s.dirty, s.tempPath, s.recheck, s.recheckSet, s.changed = 0, false, false, false, false, s.changed[:0]
@@ -216,8 +217,13 @@ func (s *Server) brokerTurn() bool {
 }
 
 // cancelled ends one cancel request. When it is not known whether the server took it, the
-// connection is closed: a late cancel would hit whoever comes next.
+// connection is closed: a late cancel would hit whoever comes next. Until it is, the request counts as
+// under way.
 func (s *Server) cancelled(err error) {
+	if err != nil {
+		s.Close() // the reader notices and destroys the lease
+		return
+	}
 	s.mu.Lock()
 	s.cancels--
 	free := s.cancels == 0 && s.phase == phaseHeld
@@ -228,11 +234,6 @@ func (s *Server) cancelled(err error) {
 	}
 	s.mu.Unlock()
 	switch {
-	case err != nil:
-		s.Close()
-		if free {
-			lease.Destroy()
-		}
 	case free:
 		lease.Release()
 	case session != nil:

@@ -72,16 +72,16 @@ type Server struct {
 	drop   bool
 	spans  spans
 
-	mu      sync.Mutex // guards all below, and the accounts of the session that is linked
-	ledger  ledger
-	params  paramSet
-	session *Session
-	lease   Lease // the session's; its own while it is reset or held by a cancel request; else zero
-	phase   phase
-	cancels int // cancel requests under way
-	lost    error
-	fatal   *pgwire.Error // the FATAL that the server left with
-	timer   *time.Timer   // deadline of a reset
+	mu             sync.Mutex // guards all below, and the accounts of the session that is linked
+	ledger         ledger
+	params         paramSet
+	session        *Session
+	lease          Lease // the session's; its own while it is reset or held by a cancel request; else zero
+	phase          phase
+	cancels        int // cancel requests under way
+	lost           error
+	fatal, parting *pgwire.Error // the FATAL that the server left with; the same, where its session's client reads it
+	timer          *time.Timer   // deadline of a reset
 
 	resetNote *note // the reply that a reset waits for
 
@@ -219,14 +219,14 @@ func (s *Server) take(b []byte) error {
 		partial = s.remain
 	}
 	s.forwarding = session != nil && !s.spans.empty()
-	forwarding, ends, fatal := s.forwarding, s.ends, s.fatal
+	forwarding, ends, parting := s.forwarding, s.ends, s.parting
 	s.ends = false
 	s.mu.Unlock()
 	if ends {
 		session.interrupt()
 	}
 	if forwarding {
-		session.out.forward(s.spans.list, partial, fatal, session)
+		session.out.forward(s.spans.list, partial, parting, session)
 	}
 	s.keep(b[len(b)-held:])
 	if err != nil {
@@ -307,13 +307,13 @@ func (s *Server) unusedName() string { return "_pgsignet_none" }
 func (s *Server) lose(cause error) {
 	s.mu.Lock()
 	s.lost = cause
-	if s.session != nil && s.unused() && (!s.forwarding || errors.Is(cause, ErrServerLost)) {
+	if s.session != nil && s.unused() && s.parting == nil && (!s.forwarding || errors.Is(cause, ErrServerLost)) {
 		s.setFree() // but for nonsense that came with its answer, which may be no answer then
 	}
 	if !s.closing.Load() && (s.fatal != nil || errors.Is(cause, ErrServerLost)) {
 		s.notice(Event{Kind: Lost})
 	}
-	session, fatal := s.session, s.fatal
+	session, parting := s.session, s.parting
 	var lease Lease // a session that is linked gives its own back
 	if session == nil {
 		lease, s.lease = s.lease, Lease{}
@@ -331,7 +331,7 @@ func (s *Server) lose(cause error) {
 	}
 	switch {
 	case session != nil:
-		session.serverLost(fatal)
+		session.serverLost(parting)
 	case lease != Lease{}:
 		lease.Destroy()
 	}

@@ -104,8 +104,8 @@ type Session struct {
 	committed    int               // how many of pending a COMMIT has confirmed
 	pending      []change          // of settings, in the transaction under way
 
-	mu          sync.Mutex // guards server and waitingFrom; never held over I/O
-	server      *Server    // the last that was leased; it may have been released
+	mu          sync.Mutex // guards server and waitingFrom; never held over I/O; taken before a server's
+	server      *Server    // the last that was leased, noted before it is linked; it may have been released
 	waitingFrom time.Time  // since then the record of a statement is waited for; zero: none is
 
 	turn         turn        // of a wait for a server connection
@@ -207,8 +207,13 @@ func (s *Session) drain() {
 	if e == nil {
 		return
 	}
-	if server := s.held(); server == nil || server.endAtBoundary(s, e) {
+	s.mu.Lock() // with it, what is held is no other by the time that it is at a boundary
+	over := s.server == nil || s.server.endAtBoundary(s, e)
+	if over {
 		s.end.CompareAndSwap(nil, e)
+	}
+	s.mu.Unlock()
+	if over {
 		s.interrupt()
 	}
 }
