@@ -54,16 +54,37 @@ func TestAlertsFireForTheirCauses(t *testing.T) {
 	for _, tr := range troubles {
 		ends = append(ends, tr.begin(t))
 	}
-	for _, tr := range troubles {
-		Poll(t, fmt.Sprint(tr.alert, tr.labels, " to fire"), func() bool { return p.firing(t, tr) != "" })
-		t.Log(p.firing(t, tr))
-	}
+	p.wantAll(t, troubles)
 	for _, end := range ends {
 		end()
 	}
 	for _, tr := range troubles {
 		Poll(t, fmt.Sprint(tr.alert, tr.labels, " to stop"), func() bool { return p.firing(t, tr) == "" })
 	}
+}
+
+// wantAll waits until each alert has fired: what looks at the last seconds only may be over when another fires.
+func (p *prometheus) wantAll(t *testing.T, troubles []trouble) {
+	t.Helper()
+	fired := make([]bool, len(troubles))
+	defer func() {
+		for i, tr := range troubles {
+			if !fired[i] {
+				t.Errorf("%s %v has not fired", tr.alert, tr.labels)
+			}
+		}
+	}()
+	Poll(t, "every alert to fire", func() bool {
+		all := true
+		for i, tr := range troubles {
+			if text := p.firing(t, tr); text != "" && !fired[i] {
+				fired[i] = true
+				t.Log(text)
+			}
+			all = all && fired[i]
+		}
+		return all
+	})
 }
 
 func hasTrouble(troubles []trouble, alert string) bool {
@@ -81,7 +102,7 @@ func (p *prometheus) troubles(t *testing.T, w *World) []trouble {
 	strict := newTroubled(t, w, Options{Rules: people, Audit: `delivery = "strict"`, Admin: httpOn}, true)
 	lost := newTroubled(t, w, Options{Rules: people, Admin: httpOn}, true)
 	certs := newTroubled(t, w, Options{
-		Rules: people, Admin: httpOn, Pool: transactions(1),
+		Rules: people, Admin: httpOn, Pool: transactions(1, `wait_timeout = "5m"`),
 		Listener: `crl = ["crls"]`, Audit: `sink "syslog" { address = "tcp://` + syslog.address + `" }`,
 		Files: map[string]string{"crls/clients.crl": string(CRL(t, w.Clients, pki.CRLShape{NextUpdate: time.Now().Add(time.Hour)}))},
 	}, false)

@@ -17,7 +17,7 @@ import (
 func TestEveryConnectionIsCounted(t *testing.T) {
 	t.Parallel()
 	w := Shared(t)
-	b := w.Start(t, Options{Rules: admins, Admin: httpOn, Listener: "admin = true\nhalf_open_per_address = 30"})
+	b := w.Start(t, Options{Rules: admins, Admin: httpOn, Listener: "admin = true\nhalf_open_per_address = 60"})
 	strange, err := pki.NewRoot(pki.Shape{CN: "strange"})
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestEveryConnectionIsCounted(t *testing.T) {
 			}
 		}
 	}
-	idle := make([]*Wire, 40) // more than may be half open
+	idle := make([]*Wire, 70) // more than may be half open
 	for i := range idle {
 		idle[i] = b.Dial(t)
 	}

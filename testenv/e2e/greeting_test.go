@@ -113,12 +113,12 @@ func TestKnownLoginIsForgotten(t *testing.T) {
 	w := Shared(t)
 	b := w.startConsole(t, Options{Pool: transactions(1, `wait_timeout = "1s"`)})
 	ctx, alice := context.Background(), w.Client("alice")
-	holder := b.Connect(t, alice, "alice", "orders")
-	hold := func() pgx.Tx {
-		tx, err := holder.Begin(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
+	var holder *pgx.Conn
+	login := func() (err error) { holder, err = b.TryConnect(alice, "alice", "orders"); return err }
+	untilServed(t, login)
+	t.Cleanup(func() { holder.Close(ctx) })
+	hold := func() (tx pgx.Tx) {
+		untilServed(t, func() (err error) { tx, err = holder.Begin(ctx); return err })
 		return tx
 	}
 	console := b.Console(t)
@@ -151,7 +151,8 @@ func TestKnownLoginIsForgotten(t *testing.T) {
 	if _, err := console.Exec(ctx, "RESUME orders"); err != nil {
 		t.Fatal(err)
 	}
-	b.Connect(t, alice, "alice", "orders").Close(ctx)
+	holder.Close(ctx)
+	untilServed(t, login)
 }
 
 // W95: a session that was let in while every server connection was in use is asked for when it gets

@@ -100,7 +100,7 @@ func (l *load) finish(t *testing.T) int {
 // column of pg_stat_ssl, and there is one.
 func (d *documented) seen(t *testing.T, what, column, want string) {
 	t.Helper()
-	Poll30(t, what, func() bool {
+	Poll(t, what, func() bool {
 		all, err := d.QueryString(context.Background(), "SELECT coalesce(bool_and("+column+"::text = $1), false)::text "+
 			"FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'app_rw' AND ssl", want)
 		return err == nil && all == "true"
@@ -128,7 +128,7 @@ func serverPair(t *testing.T, w *World, ca *pki.CA) pgserver.TLS {
 // renewed waits until the broker has put the n-th change of the upstream's files in force.
 func (b *Broker) renewed(t *testing.T, n int) {
 	t.Helper()
-	Poll30(t, fmt.Sprintf("change %d of the upstream's files", n), func() bool { return b.Count("upstream certificates renewed") >= n })
+	Poll(t, fmt.Sprintf("change %d of the upstream's files", n), func() bool { return b.Count("upstream certificates renewed") >= n })
 }
 
 // Count is how many log lines have that message.
@@ -190,7 +190,7 @@ func (d *documented) rotateCertificate(t *testing.T, pool string) {
 	// The listener's certificate.
 	next := w.Server("localhost")
 	b.replacePair(t, "server", next)
-	Poll30(t, "the new certificate to be served", func() bool {
+	Poll(t, "the new certificate to be served", func() bool {
 		c := b.DialTLS(t, nil)
 		defer c.Close()
 		return c.ServerCertificate().Equal(next.X509)
@@ -201,7 +201,7 @@ func (d *documented) rotateCertificate(t *testing.T, pool string) {
 	clients := w.Root(pki.Shape{CN: "New Clients CA"})
 	leaf := w.issue(t, clients, pki.Shape{CN: "app_rw"})
 	b.WriteFile(t, "clients-ca.crt", append(w.Clients.CertPEM(), clients.CertPEM()...))
-	Poll30(t, "clients of the new CA", func() bool {
+	Poll(t, "clients of the new CA", func() bool {
 		c, err := b.TryConnect(leaf, "app_rw", "orders", trusting)
 		if err == nil {
 			c.Close(context.Background())
@@ -211,7 +211,7 @@ func (d *documented) rotateCertificate(t *testing.T, pool string) {
 	fresh := b.bench(t, leaf, root)
 	n := steady.finish(t) + hasty.finish(t)
 	b.WriteFile(t, "clients-ca.crt", clients.CertPEM())
-	Poll30(t, "the old CA to be no good", func() bool {
+	Poll(t, "the old CA to be no good", func() bool {
 		c, err := b.TryConnect(w.Client("app_rw"), "app_rw", "orders", trusting)
 		if err == nil {
 			c.Close(context.Background())

@@ -311,7 +311,8 @@ func TestLimitsPoolCapsServerConnections(t *testing.T) {
 	w := Shared(t)
 	b := w.Start(t, Options{Pool: "size = 5\nwait_timeout = \"300ms\"", Rules: ruled("session", "limits { pool = 1 }")})
 	ctx := context.Background()
-	first := b.Connect(t, w.Client("alice"), "alice", "orders")
+	var first *pgx.Conn
+	untilServed(t, func() (err error) { first, err = b.TryConnect(w.Client("alice"), "alice", "orders"); return err })
 	if _, err := b.TryConnect(w.Client("bob"), "bob", "orders"); SQLState(err) != "53300" {
 		t.Errorf("a second server connection of the map: %v, want SQLSTATE 53300", err)
 	}
@@ -330,23 +331,26 @@ func TestLimitsPoolCapsServerConnections(t *testing.T) {
 func TestIdleTimeoutAndMaxDuration(t *testing.T) {
 	w := Shared(t)
 	bothModes(t, func(t *testing.T, mode string) {
-		for _, tt := range []struct{ session, code, reason string }{
-			{`idle_timeout = "300ms"`, "57P05", "idle_timeout"},
-			{`max_duration = "900ms"`, "57P01", "max_duration"},
+		for _, tt := range []struct{ session, sql, code, reason string }{ // a client that is quick has two seconds to spare
+			{`idle_timeout = "2s"`, "select pg_sleep(3)", "57P05", "idle_timeout"},
+			{`max_duration = "3s"`, "select pg_sleep(0.6)", "57P01", "max_duration"},
 		} {
-			b := w.Start(t, Options{Rules: ruled(mode, "session { "+tt.session+" }")})
-			c := b.DialTLS(t, w.Client("alice"))
-			c.Send(Startup(3<<16, "user", "alice", "database", "orders"))
-			c.ReadUntil('Z')
-			c.Send(Query("select pg_sleep(0.6)"))
-			c.ReadUntil('Z')
-			m, err := c.Read1()
-			if err != nil || Field(m, 'C') != tt.code || Field(m, 'S') != "FATAL" {
-				t.Errorf("%s: %s %v, want FATAL %s", tt.session, ErrorText(m), err, tt.code)
-			}
-			if got := dig(b.Records("session.close", 1)[0], "end.reason"); got != tt.reason {
-				t.Errorf("%s: end.reason %v, want %s", tt.session, got, tt.reason)
-			}
+			t.Run(tt.reason, func(t *testing.T) {
+				t.Parallel()
+				b := w.Start(t, Options{Rules: ruled(mode, "session { "+tt.session+" }")})
+				c := b.DialTLS(t, w.Client("alice"))
+				c.Send(Startup(3<<16, "user", "alice", "database", "orders"))
+				c.ReadUntil('Z')
+				c.Send(Query(tt.sql))
+				c.ReadUntil('Z')
+				m, err := c.Read1()
+				if err != nil || Field(m, 'C') != tt.code || Field(m, 'S') != "FATAL" {
+					t.Errorf("%s: %s %v, want FATAL %s", tt.session, ErrorText(m), err, tt.code)
+				}
+				if got := dig(b.Records("session.close", 1)[0], "end.reason"); got != tt.reason {
+					t.Errorf("%s: end.reason %v, want %s", tt.session, got, tt.reason)
+				}
+			})
 		}
 	})
 }
