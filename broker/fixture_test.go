@@ -28,6 +28,7 @@ import (
 	"github.com/pgsignet/pgsignet/policy"
 	"github.com/pgsignet/pgsignet/testenv/fakepg"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // lab is a Server in this process, in front of a fake PostgreSQL.
@@ -61,7 +62,7 @@ func newAuditedLab(t testing.TB, size int, barrier func(point string), record au
 	record.Node = "test"
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
-		if err := goleak.Find(before); err != nil {
+		if err := poll.Gone(before); err != nil {
 			t.Error(err)
 		}
 	})

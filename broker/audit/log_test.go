@@ -12,12 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/pgsignet/pgsignet/testenv/dropfs"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(poll.Main(m)) }
 
 // openTest opens a log in a directory of its own and closes it at the end of the test.
 func openTest(t testing.TB, cfg Config) *Log {

@@ -8,23 +8,23 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/pgsignet/pgsignet/broker/downstream"
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(poll.Main(m)) }
 
 // patience bounds waits for what must happen; no test's outcome hangs on it.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // outcome is what Admit returned for one connection.
 type outcome struct {

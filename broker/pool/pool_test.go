@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,14 +12,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "1000"); err != nil { // a default: the command line wins
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(poll.Main(m))
 }
 
 // server is a connection of the world below.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // upstreamFixture is an UpstreamFiles that runs, with its changes.
@@ -60,7 +61,7 @@ func (f *upstreamFixture) run() {
 	f.t.Cleanup(func() {
 		cancel()
 		<-done
-		if err := goleak.Find(ignore); err != nil {
+		if err := poll.Gone(ignore); err != nil {
 			f.t.Error(err)
 		}
 	})

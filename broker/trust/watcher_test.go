@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 	"go.uber.org/goleak"
 )
 
@@ -22,13 +23,13 @@ type watched struct {
 }
 
 // watch starts a Watcher; the test's end stops it and looks for what it left behind.
-func (f *fixture) watch(poll time.Duration) *watched {
+func (f *fixture) watch(every time.Duration) *watched {
 	f.t.Helper()
 	w := &watched{changes: make(chan Change, 100)}
 	ignore := goleak.IgnoreCurrent()
 	var err error
 	w.Watcher, err = NewWatcher(WatcherConfig{
-		Trust: f.cfg, Poll: poll, Settle: 20 * time.Millisecond, OnChange: func(c Change) { w.changes <- c },
+		Trust: f.cfg, Poll: every, Settle: 20 * time.Millisecond, OnChange: func(c Change) { w.changes <- c },
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -41,7 +42,7 @@ func (f *fixture) watch(poll time.Duration) *watched {
 		if err := <-done; err != nil {
 			f.t.Errorf("Run: %v", err)
 		}
-		if err := goleak.Find(ignore); err != nil {
+		if err := poll.Gone(ignore); err != nil {
 			f.t.Error(err)
 		}
 	})

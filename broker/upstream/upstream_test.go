@@ -17,6 +17,7 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/fakepg"
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgserver.Main(m)) }
@@ -83,7 +84,7 @@ func (l *lab) upstream(cfg Config) *Upstream {
 	before := goleak.IgnoreCurrent()
 	l.t.Cleanup(func() {
 		u.Close()
-		if err := goleak.Find(before); err != nil {
+		if err := poll.Gone(before); err != nil {
 			l.t.Error(err)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgserver.Main(m)) }
@@ -258,7 +259,7 @@ func TestCloseEndsScripts(t *testing.T) {
 	})
 	dial(t, "tcp", server.Addr).login("app", "app")
 	server.Close()
-	if err := goleak.Find(before); err != nil {
+	if err := poll.Gone(before); err != nil {
 		t.Error(err)
 	}
 }

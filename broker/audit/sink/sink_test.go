@@ -13,12 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(poll.Main(m)) }
 
 // openLog opens a record in a directory of its own.
 func openLog(t *testing.T, cfg audit.Config) (*audit.Log, string) {

@@ -9,10 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/pgsignet/pgsignet/testenv/fakespiffe"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // svid is an answer with one SVID of ca's domain and the bundles of more.
@@ -84,7 +83,11 @@ func newCA(t *testing.T, cn string) *pki.CA {
 
 // TestSource: first state, rotation, federation, loss of the API and its return.
 func TestSource(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	t.Cleanup(func() {
+		if err := poll.Gone(); err != nil {
+			t.Error(err)
+		}
+	})
 	socket := filepath.Join(t.TempDir(), "agent.sock")
 	a, b := newCA(t, "A"), newCA(t, "B")
 	first, leaf := svid(t, a, nil)
