@@ -22,9 +22,9 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/race"
 )
 
-// kill -9 under load: whatever a client saw answered is in the record, which verifies after a restart.
-// The page cache survives a kill; what a missing sync would lose is tested over a file layer that
-// drops it (broker/audit).
+// kill -9 under load: whatever a client saw answered is in the record, which verifies after a restart, also
+// where the answer came before a Sync, because the client asked for it with a Flush. The page cache survives a
+// kill; what a missing sync would lose is tested over a file layer that drops it (broker/audit).
 func TestStrictKeepsEveryAnsweredStatement(t *testing.T) {
 	w := Shared(t)
 	rounds := 50
@@ -34,17 +34,21 @@ func TestStrictKeepsEveryAnsweredStatement(t *testing.T) {
 	path := w.WriteConfig(t, Options{Rules: people, Audit: strict, Pool: "mode = \"transaction\"\nsize = 4"})
 	leaf := w.Client("app")
 	answered := make(map[string]bool)
-	var last *Broker
+	flushed := 0
 	for round := range rounds {
 		b := w.StartConfig(t, path)
 		for text := range b.killUnderLoad(t, leaf, round) {
 			answered[text] = true
+			if strings.HasSuffix(text, flushedMark) {
+				flushed++
+			}
 		}
-		last = b
+	}
+	if flushed < rounds {
+		t.Errorf("%d statements were answered before their Sync in %d rounds: the kill met too few", flushed, rounds)
 	}
 	b := w.StartConfig(t, path)
 	b.verify(t)
-	_ = last
 	for _, r := range b.readRecords("statement") {
 		if text, ok := r["stmt"].(map[string]any)["text"].(string); ok {
 			delete(answered, text)
@@ -60,9 +64,9 @@ func (b *Broker) killUnderLoad(t *testing.T, leaf *pki.Leaf, round int) map[stri
 	t.Helper()
 	var mu sync.Mutex
 	seen := make(map[string]bool)
-	var count atomic.Int64
+	var each [8]atomic.Int64 // how much the client has seen answered
 	var clients sync.WaitGroup
-	for n := range 8 {
+	for n := range each {
 		c, err := b.TryConnect(leaf, "app", "orders")
 		if err != nil {
 			t.Fatal(err)
@@ -70,28 +74,74 @@ func (b *Broker) killUnderLoad(t *testing.T, leaf *pki.Leaf, round int) map[stri
 		clients.Go(func() {
 			defer c.Close(context.Background())
 			for i := 0; ; i++ {
-				text := fmt.Sprintf("select %d, %d, %d", round, n, i)
-				var err error
-				if i%2 == 0 {
-					_, err = c.PgConn().Exec(context.Background(), text).ReadAll()
-				} else {
-					err = c.PgConn().ExecParams(context.Background(), text, nil, nil, nil, nil).Read().Err
-				}
+				err := askKilled(c.PgConn(), n+i, fmt.Sprintf("select %d, %d, %d", round, n, i), func(text string) {
+					mu.Lock()
+					seen[text] = true
+					mu.Unlock()
+					each[n].Add(1)
+				})
 				if err != nil {
 					return
 				}
-				mu.Lock()
-				seen[text] = true
-				mu.Unlock()
-				count.Add(1)
 			}
 		})
 	}
-	Poll(t, "work to be done", func() bool { return count.Load() >= int64(20+round) })
+	Poll(t, "work to be done", func() bool {
+		least, total := each[0].Load(), int64(0)
+		for i := range each {
+			least, total = min(least, each[i].Load()), total+each[i].Load()
+		}
+		return least > 0 && total >= int64(20+round)
+	})
 	b.cmd.Process.Kill()
 	clients.Wait()
 	<-b.done
 	return seen
+}
+
+// flushedMark ends the texts that are answered before their Sync.
+const flushedMark = " -- flushed"
+
+// askKilled has text run in the kind-th way and tells of each text that was answered.
+func askKilled(c *pgconn.PgConn, kind int, text string, answered func(string)) error {
+	switch kind % 3 {
+	case 0:
+		if _, err := c.Exec(context.Background(), text).ReadAll(); err != nil {
+			return err
+		}
+	case 1:
+		if err := c.ExecParams(context.Background(), text, nil, nil, nil, nil).Read().Err; err != nil {
+			return err
+		}
+	default:
+		return askFlushed(c, text, answered)
+	}
+	answered(text)
+	return nil
+}
+
+// askFlushed has three statements run in one batch, of which each is answered before the next is sent, and
+// the first before its batch's Sync.
+func askFlushed(c *pgconn.PgConn, text string, answered func(string)) error {
+	p := c.StartPipeline(context.Background())
+	defer p.Close()
+	for i := range 3 {
+		one := fmt.Sprintf("%s, %d%s", text, i, flushedMark)
+		p.SendQueryParams(one, nil, nil, nil, nil)
+		p.SendFlushRequest()
+		if err := p.Flush(); err != nil {
+			return err
+		}
+		r, err := p.GetResults()
+		if err != nil {
+			return err
+		}
+		if _, err := r.(*pgconn.ResultReader).Close(); err != nil {
+			return err
+		}
+		answered(one)
+	}
+	return p.Sync()
 }
 
 // The record is synced before the statement goes upstream, as the kernel sees it.
