@@ -217,8 +217,10 @@ audit {
     #table    = "pgsignet_audit"
   #}
   #sink "syslog" {
-    #address = "tls://127.0.0.1:6514"
-    #ca_file = "pki/logs-ca.crt"
+    #address   = "tls://127.0.0.1:6514"
+    #ca_file   = "pki/logs-ca.crt"
+    #cert_file = "pki/broker.crt"               # for a server that asks for a certificate
+    #key_file  = "pki/broker.key"
   #}
 }
 

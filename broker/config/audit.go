@@ -41,8 +41,10 @@ type postgresSinkBlock struct {
 }
 
 type syslogSinkBlock struct {
-	Address *hcl.Attribute `hcl:"address"`
-	CAFile  *hcl.Attribute `hcl:"ca_file,optional"`
+	Address  *hcl.Attribute `hcl:"address"`
+	CAFile   *hcl.Attribute `hcl:"ca_file,optional"`
+	CertFile *hcl.Attribute `hcl:"cert_file,optional"`
+	KeyFile  *hcl.Attribute `hcl:"key_file,optional"`
 }
 
 func (d *decoder) audit(b *auditBlock) Audit {
@@ -100,18 +102,32 @@ func (d *decoder) sink(b *sinkBlock) Sink {
 		d.secret(dsn)
 		return Sink{Kind: b.Kind, DSNFile: dsn.path, Table: d.text(pg.Table, "pgsignet_audit")}
 	case SinkSyslog:
-		var sl syslogSinkBlock
-		d.decode(b.Body, &sl)
-		d.required(b.DefRange, sl.Address, "address", `"tls://logs.example.com:6514"`)
-		ca := d.file(sl.CAFile)
-		if sl.CAFile != nil {
-			d.anchors("The log server's CA", []file{ca})
-		}
-		return Sink{Kind: b.Kind, Address: d.syslogAddress(sl.Address), CAFile: ca.path}
+		return d.syslog(b)
 	}
 	kinds := []string{SinkPostgres, SinkSyslog}
 	d.errorf(b.KindRange, "Unknown sink", "A sink is one of %s, not %q.%s", strings.Join(kinds, ", "), b.Kind, policy.Suggest(b.Kind, kinds))
 	return Sink{}
+}
+
+func (d *decoder) syslog(b *sinkBlock) Sink {
+	var sl syslogSinkBlock
+	d.decode(b.Body, &sl)
+	d.required(b.DefRange, sl.Address, "address", `"tls://logs.example.com:6514"`)
+	ca, cert, key := d.file(sl.CAFile), d.file(sl.CertFile), d.file(sl.KeyFile)
+	if sl.CAFile != nil {
+		d.anchors("The log server's CA", []file{ca})
+	}
+	switch {
+	case sl.CertFile != nil && sl.KeyFile != nil:
+		d.clientCertificate("the log server", cert, key)
+	case sl.CertFile != nil || sl.KeyFile != nil:
+		d.errorf(b.DefRange, "Half a key pair", "A certificate for the log server needs cert_file and key_file together.")
+	}
+	s := Sink{Kind: b.Kind, Address: d.syslogAddress(sl.Address), CAFile: ca.path, CertFile: cert.path, KeyFile: key.path}
+	if s.Address != "" && !strings.HasPrefix(s.Address, "tls:") && (sl.CAFile != nil || sl.CertFile != nil || sl.KeyFile != nil) {
+		d.warnf(sl.Address.Range, "No TLS", "ca_file, cert_file and key_file are for tls://HOST:PORT, and do nothing for %s.", s.Address)
+	}
+	return s
 }
 
 // syslogAddress is a URL: tls://HOST:PORT, tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH.

@@ -163,6 +163,8 @@ type Sink struct {
 	DSNFile, Table string // postgres
 	Address        string // syslog: URL with scheme tls, tcp, udp or unix
 	CAFile         string // syslog over TLS; "" is the system's pool
+	// CertFile and KeyFile are shown to a syslog server over TLS that asks for a certificate; "" is none.
+	CertFile, KeyFile string
 }
 
 // Admin is the HTTP endpoint and the console.

@@ -30,14 +30,14 @@ func extKeyUsage(c *x509.Certificate, want x509.ExtKeyUsage) bool {
 }
 
 // clientCertificate checks what the broker shows to a server.
-func (d *decoder) clientCertificate(cert, key file) {
+func (d *decoder) clientCertificate(server string, cert, key file) {
 	certs := d.pair(cert, key)
 	if certs == nil {
 		return
 	}
 	d.inDate("The broker's certificate", certs[0])
 	if !extKeyUsage(certs[0].cert, x509.ExtKeyUsageClientAuth) {
-		d.warnf(cert.at, "Not a client's certificate", "The broker's certificate %s in %s has an extended key usage without clientAuth; PostgreSQL refuses it.", subject(certs[0].cert), cert.path)
+		d.warnf(cert.at, "Not a client's certificate", "The broker's certificate %s in %s has an extended key usage without clientAuth; %s refuses it.", subject(certs[0].cert), cert.path, server)
 	}
 }
 

@@ -153,7 +153,7 @@ func (d *decoder) certificate(c *credentialBlock) Credential {
 	d.required(c.DefRange, b.CertFile, "cert_file", `"pki/broker.crt"`)
 	d.required(c.DefRange, b.KeyFile, "key_file", `"pki/broker.key"`)
 	cert, key := d.file(b.CertFile), d.file(b.KeyFile)
-	d.clientCertificate(cert, key)
+	d.clientCertificate("PostgreSQL", cert, key)
 	return Credential{Kind: c.Kind, CertFile: cert.path, KeyFile: key.path}
 }
 

@@ -56,7 +56,7 @@ func newSinks(cfg *config.Config, trail *audit.Log, log *zap.Logger) (*sinks, er
 
 func destination(c *config.Sink) (sink.Destination, time.Duration, error) {
 	if c.Kind == config.SinkSyslog {
-		dst, err := sink.NewSyslog(c.Address, c.CAFile)
+		dst, err := sink.NewSyslog(sink.SyslogConfig{Address: c.Address, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile})
 		return dst, sink.SyslogSettle, err
 	}
 	dst, err := sink.NewPostgres(c.DSNFile, c.Table)

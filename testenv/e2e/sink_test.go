@@ -34,6 +34,7 @@ func TestSinks(t *testing.T) {
 			for {
 				size, err := r.ReadString(' ')
 				if err != nil {
+					conn.Close()
 					break
 				}
 				n, _ := strconv.Atoi(strings.TrimSpace(size))

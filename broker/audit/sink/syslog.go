@@ -28,14 +28,25 @@ type Syslog struct {
 	tls              *tls.Config // nil: none
 	conn             net.Conn
 	packets          bool          // a message is a packet of its own
+	socket           os.FileInfo   // of packets over a unix socket: the path, as it was when conn was made
+	broken           bool          // a write failed
 	closed           chan struct{} // the peer ended the connection
+	ended            error         // how; read when closed is
 	buf              []byte
 }
 
-// NewSyslog takes tls://HOST:PORT, tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH, and for TLS a file
-// of CA certificates; "" is the system's.
-func NewSyslog(address, caFile string) (*Syslog, error) {
-	u, err := url.Parse(address)
+// SyslogConfig is what NewSyslog needs.
+type SyslogConfig struct {
+	Address string // tls://HOST:PORT, tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH
+	CAFile  string // of TLS: who may have signed the server's certificate; "" is the system's pool
+	// CertFile and KeyFile are shown to a server that asks for a certificate; "" is none. They are read for
+	// each connection, so that they can be renewed.
+	CertFile, KeyFile string
+}
+
+// NewSyslog checks the configuration. It connects to nothing.
+func NewSyslog(cfg SyslogConfig) (*Syslog, error) {
+	u, err := url.Parse(cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("syslog address: %w", err)
 	}
@@ -43,17 +54,34 @@ func NewSyslog(address, caFile string) (*Syslog, error) {
 	switch u.Scheme {
 	case "tls":
 		s.network = "tcp"
-		s.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-		if s.tls.RootCAs, err = roots(caFile); err != nil {
+		if s.tls, err = clientTLS(cfg, u.Hostname()); err != nil {
 			return nil, err
 		}
 	case "unix":
 		s.address = u.Path
 	case "tcp", "udp":
 	default:
-		return nil, fmt.Errorf("syslog address %q: tls, tcp, udp or unix", address)
+		return nil, fmt.Errorf("syslog address %q: tls, tcp, udp or unix", cfg.Address)
 	}
 	return s, nil
+}
+
+// clientTLS is how to speak TLS with the server of that name.
+func clientTLS(cfg SyslogConfig, name string) (*tls.Config, error) {
+	pool, err := roots(cfg.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{ServerName: name, MinVersion: tls.VersionTLS12, RootCAs: pool}
+	if cfg.CertFile == "" {
+		return c, nil
+	}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		return &pair, err
+	}
+	_, err = c.GetClientCertificate(nil)
+	return c, err
 }
 
 // roots reads CA certificates; nil is the system's pool.
@@ -85,11 +113,17 @@ func (s *Syslog) Deliver(ctx context.Context, lines []Line) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := s.conn.SetWriteDeadline(deadline); err != nil {
-			return err
-		}
+	if err := s.conn.SetWriteDeadline(time.Time{}); err != nil {
+		return err
 	}
+	stop := context.AfterFunc(ctx, func() { s.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := s.write(lines)
+	s.broken = err != nil
+	return err
+}
+
+func (s *Syslog) write(lines []Line) error {
 	if s.packets {
 		return s.each(lines)
 	}
@@ -103,6 +137,9 @@ func (s *Syslog) Deliver(ctx context.Context, lines []Line) error {
 
 // Check is Destination's.
 func (s *Syslog) Check() error {
+	if s.socket != nil {
+		return s.stillThere()
+	}
 	select {
 	case <-s.closed:
 		return errHungUp
@@ -110,6 +147,23 @@ func (s *Syslog) Check() error {
 		return nil
 	}
 }
+
+// stillThere returns nil while the server that took packets over a unix socket is the one that has the path
+// now, and lives. Nothing tells a sender that it has gone, with what it had not read, until the next packet.
+func (s *Syslog) stillThere() error {
+	probe, err := net.Dial("unixgram", s.address) // refused when nobody has the socket open any more
+	if err != nil {
+		return errHungUp
+	}
+	probe.Close()
+	if now, err := os.Stat(s.address); err != nil || !sameSocket(s.socket, now) {
+		return errHungUp
+	}
+	return nil
+}
+
+// sameSocket says whether a and b are one socket: an inode's number may be given again, but not with its age.
+func sameSocket(a, b os.FileInfo) bool { return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) }
 
 // each sends a packet for each line; one that is too large goes without what made it so.
 func (s *Syslog) each(lines []Line) error {
@@ -147,11 +201,11 @@ func (s *Syslog) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.conn, s.closed = conn, make(chan struct{})
+	s.conn, s.broken, s.closed = conn, false, make(chan struct{})
 	if s.packets {
 		return nil
 	}
-	go watch(conn, s.closed) // ends with the connection, which Close waits for
+	go s.watch(conn, s.closed) // ends with the connection, which Close waits for
 	return nil
 }
 
@@ -160,10 +214,14 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 		return (&tls.Dialer{Config: s.tls}).DialContext(ctx, s.network, s.address)
 	}
 	var d net.Dialer
-	s.packets = s.network == "udp"
+	s.packets, s.socket = s.network == "udp", nil
 	if s.network == "unix" { // /dev/log takes packets as a rule
+		there, err := os.Stat(s.address) // before it is opened: a server that comes meanwhile is another one
+		if err != nil {
+			return nil, err
+		}
 		if conn, err := d.DialContext(ctx, "unixgram", s.address); err == nil {
-			s.packets = true
+			s.packets, s.socket = true, there
 			return conn, nil
 		}
 	}
@@ -172,22 +230,63 @@ func (s *Syslog) dial(ctx context.Context) (net.Conn, error) {
 
 // watch reads until the connection ends: a syslog server sends nothing, so whatever ends the read ends
 // the connection.
-func watch(conn net.Conn, closed chan<- struct{}) {
-	io.Copy(io.Discard, conn)
+func (s *Syslog) watch(conn net.Conn, closed chan<- struct{}) {
+	_, s.ended = io.Copy(io.Discard, conn)
 	close(closed)
 }
 
-// Close is Destination's.
+// Close is Destination's. A server that has read everything up to the end that we send ends its side, too; one
+// that dies, or refuses our certificate after all, which in TLS 1.3 it says behind the handshake, resets.
 func (s *Syslog) Close() error {
 	if s.conn == nil {
 		return nil
 	}
-	err := s.conn.Close()
-	if !s.packets {
-		<-s.closed
+	conn := s.conn
+	s.conn, s.socket = nil, nil
+	if s.packets {
+		return conn.Close()
 	}
-	s.conn = nil
+	err := s.farewell(conn)
+	conn.Close()
+	<-s.closed
 	return err
+}
+
+// patience is how long a server may take to read what is on its way when the connection is closed.
+const patience = 2 * time.Second
+
+// farewell ends our side of conn and waits for the server to end its own.
+func (s *Syslog) farewell(conn net.Conn) error {
+	if s.broken || s.Check() != nil {
+		return errHungUp
+	}
+	if err := closeWrite(conn); err != nil {
+		return err
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return errors.New("the syslog server has not read the last lines")
+	case <-s.closed:
+	}
+	if errors.Is(s.ended, io.ErrUnexpectedEOF) { // some end TLS with TCP's end alone
+		return nil
+	}
+	return s.ended
+}
+
+func closeWrite(conn net.Conn) error {
+	if c, ok := conn.(*tls.Conn); ok {
+		if err := c.CloseWrite(); err != nil {
+			return err
+		}
+		conn = c.NetConn()
+	}
+	if c, ok := conn.(interface{ CloseWrite() error }); ok { // TCP and unix
+		return c.CloseWrite()
+	}
+	return nil
 }
 
 // appendCounted appends a line's message in the framing of RFC 5425: its length, a space, itself.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -126,7 +127,7 @@ func TestSyslogOverTLS(t *testing.T) {
 	env := pki.New(t)
 	pair := env.Server("127.0.0.1").TLS()
 	c := newCollector(t, &tls.Config{Certificates: []tls.Certificate{pair}})
-	dst, err := NewSyslog("tls://"+c.listener.Addr().String(), env.WriteCA(env.Servers, "logs-ca"))
+	dst, err := NewSyslog(SyslogConfig{Address: "tls://" + c.listener.Addr().String(), CAFile: env.WriteCA(env.Servers, "logs-ca")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestSyslogOverTLS(t *testing.T) {
 func TestSyslogRefusesAStranger(t *testing.T) {
 	env, other := pki.New(t), pki.New(t)
 	c := newCollector(t, &tls.Config{Certificates: []tls.Certificate{env.Server("127.0.0.1").TLS()}})
-	dst, err := NewSyslog("tls://"+c.listener.Addr().String(), other.WriteCA(other.Servers, "logs-ca"))
+	dst, err := NewSyslog(SyslogConfig{Address: "tls://" + c.listener.Addr().String(), CAFile: other.WriteCA(other.Servers, "logs-ca")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func TestSyslogOverUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	dst, err := NewSyslog("unix://"+path, "")
+	dst, err := NewSyslog(SyslogConfig{Address: "unix://" + path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +220,79 @@ func TestSyslogOverUnixSocket(t *testing.T) {
 	}
 	if err := <-sent; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A server on a unix socket that goes with lines unread, and another that comes: nothing tells a sender, and it has
+// nothing more to send, but the lines are sent again. So it is when the path is the dead one's still.
+func TestSyslogNoticesAnotherServer(t *testing.T) {
+	dir, err := os.MkdirTemp("", "pgs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	address := &net.UnixAddr{Name: filepath.Join(dir, "log"), Net: "unixgram"}
+	listen := func() *net.UnixConn {
+		conn, err := net.ListenUnixgram("unixgram", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	first := listen()
+	dst, err := NewSyslog(SyslogConfig{Address: "unix://" + address.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, records := openLog(t, audit.Config{})
+	if err := errors.Join(l.Append(statement(1)), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := newSink(t, Config{Directory: records, Settle: time.Hour, Every: 10 * time.Millisecond, Retry: 10 * time.Millisecond}, dst)
+	stop := start(t, s)
+	defer stop()
+	poll.Until(t, "delivery", func() bool { return s.Stats().Delivered >= 2 })
+	first.Close()
+	poll.Until(t, "the sink to notice", func() bool { return s.Stats().Failures > 0 })
+	os.Remove(address.Name)
+	second := listen()
+	defer second.Close()
+	second.SetReadDeadline(time.Now().Add(time.Minute))
+	buf := make([]byte, 1<<16)
+	for seq := 1; seq <= 2; seq++ {
+		n, err := second.Read(buf)
+		if want := fmt.Sprintf(`seq="%d"]`, seq); err != nil || !strings.Contains(string(buf[:n]), want) {
+			t.Fatalf("the new server reads %q, %v, want %s", buf[:n], err, want)
+		}
+	}
+}
+
+// A server that does not read holds up the end of a sink for no longer than it must.
+func TestSyslogEndsInTheMiddle(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	dst, err := NewSyslog(SyslogConfig{Address: "tcp://" + listener.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- dst.Deliver(ctx, []Line{{Text: make([]byte, 64<<20)}}) // more than sockets hold
+		dst.Close()
+	}()
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.Read(make([]byte, 1))
+	cancel()
+	if err := <-done; err == nil {
+		t.Error("delivered to a server that does not read")
 	}
 }
 

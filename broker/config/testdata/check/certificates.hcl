@@ -44,4 +44,15 @@ upstream "ledger" {
     key_file  = "pki/broker.key"
   }
 }
-audit { directory = "audit" }
+audit {
+  directory = "audit"
+  sink "syslog" {
+    address   = "tls://logs.example.com:6514"
+    cert_file = "pki/server.crt"
+    key_file  = "pki/server.key"
+  }
+  sink "syslog" {
+    address   = "unix:///dev/log"
+    cert_file = "pki/broker.crt"
+  }
+}
