@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,10 +14,45 @@ import (
 	"github.com/pgsignet/pgsignet/testenv/e2e"
 	"github.com/pgsignet/pgsignet/testenv/pgserver"
 	"github.com/pgsignet/pgsignet/testenv/pki"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // endless are commands that run until they are interrupted.
 var endless = regexp.MustCompile(`^pgsignet (serve|audit tail .*--follow)`)
+
+// untilItPrints runs a shell's command until it has printed something, and interrupts it then.
+func untilItPrints(t *testing.T, run *exec.Cmd) (printed []byte, err error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "printed")
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	run.Stdout, run.Stderr = file, file
+	run.Args[3] = "exec " + run.Args[3]
+	if err := run.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- run.Wait() }()
+	poll.Until(t, run.Args[3]+" to print something", func() bool {
+		printed, err = os.ReadFile(path)
+		return err != nil || len(printed) > 0
+	})
+	run.Process.Signal(os.Interrupt)
+	select {
+	case err = <-ended:
+	case <-time.After(e2e.StopLimit):
+		run.Process.Kill()
+		return printed, fmt.Errorf("it still runs %v after an interrupt", e2e.StopLimit)
+	}
+	printed, _ = os.ReadFile(path)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && (exit.ExitCode() == 130 || exit.ExitCode() == -1) { // as interrupted as it was to be
+		err = nil
+	}
+	return printed, err
+}
 
 // Blocks that are marked `live` run beside a broker with one session, line by line, as they stand but
 // for the places and the certificates that they name.
@@ -62,17 +98,17 @@ func TestLiveCommands(t *testing.T) {
 			for line := range strings.Lines(block.Text) {
 				lines++
 				run := exec.Command("sh", "-e", "-c", here.Replace(line))
-				if endless.MatchString(line) {
-					run.Args[3] = "exec timeout --preserve-status --signal=INT 2 " + run.Args[3]
-				}
 				run.Dir = b.Dir
 				run.Env = append(os.Environ(), "PATH="+filepath.Dir(w.Binary())+":"+os.Getenv("PATH"), "PGSIGNET_CONFIG="+config,
 					"PGHOST="+w.PG.SocketDir, fmt.Sprintf("PGPORT=%d", w.PG.Port), "PGUSER="+pgserver.Superuser) // a superuser's psql
-				out, err := run.CombinedOutput()
-				if endless.MatchString(line) && len(out) == 0 {
-					t.Errorf("%s:%d: %s prints nothing", d.Path, block.Line, strings.TrimSpace(line))
+				var out []byte
+				var err error
+				if endless.MatchString(line) {
+					out, err = untilItPrints(t, run)
+				} else {
+					out, err = run.CombinedOutput()
 				}
-				if interrupted := endless.MatchString(line) && run.ProcessState.ExitCode() == 130; err != nil && !interrupted {
+				if err != nil {
 					t.Errorf("%s:%d: %s: %v\n%s", d.Path, block.Line, strings.TrimSpace(line), err, out)
 				}
 			}

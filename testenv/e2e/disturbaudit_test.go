@@ -22,13 +22,14 @@ type recorded struct {
 	codes map[string][]string // by the mark of a unit, the SQLSTATEs of its records
 	lines map[string][]any    // the same records, as they are
 	ends  map[string]string   // SQLSTATE at the end of a session, by its application_name
+	how   map[string]any      // the same, with all that the record says of it
 	open  int                 // sessions that have not ended
 	lost  bool                // lines are missing
 }
 
 // readRecord reads the record as far as it goes.
 func (d *disturbance) readRecord() *recorded {
-	rec := &recorded{codes: map[string][]string{}, lines: map[string][]any{}, ends: map[string]string{}}
+	rec := &recorded{codes: map[string][]string{}, lines: map[string][]any{}, ends: map[string]string{}, how: map[string]any{}}
 	apps, marks := make(map[string]string), make(map[string][]string) // marks by session and number of a statement
 	for _, r := range d.broker.readRecords("") {
 		sid, _ := r["sid"].(string)
@@ -43,6 +44,7 @@ func (d *disturbance) readRecord() *recorded {
 			if app := apps[sid]; app != "" {
 				rec.open--
 				rec.ends[app], _ = r["end"].(map[string]any)["sqlstate"].(string)
+				rec.how[app] = r
 			}
 		case "statement":
 			stmt := r["stmt"].(map[string]any)
@@ -83,6 +85,9 @@ func (d *disturbance) compareRecord() {
 			}
 		}
 		for app, code := range c.ends {
+			if code == "" {
+				d.t.Logf("session %s ended without a word; recorded as %v", app, rec.how[app])
+			}
 			if code != "" && rec.ends[app] != code { // without a word: there was no place for it
 				d.report("session %s read %q at its end; recorded %q", app, code, rec.ends[app])
 			}

@@ -102,6 +102,19 @@ func (l *line) close() {
 	}
 }
 
+// calm keeps the lines that were to be cut later.
+func (c *cutter) calm() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.lines {
+		l.mu.Lock()
+		if l.left > 0 {
+			l.left = -1
+		}
+		l.mu.Unlock()
+	}
+}
+
 // cut breaks some lines, after a number of bytes below within.
 func (c *cutter) cut(random *rand.Rand, some, within int) {
 	c.mu.Lock()
