@@ -10,7 +10,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgsignet/pgsignet/testenv/e2e"
+	"github.com/pgsignet/pgsignet/testenv/poll"
 )
 
 // audited are the drivers whose statements are compared: five that speak the protocol in their own
@@ -38,11 +41,32 @@ func TestAuditAndServerAgree(t *testing.T) {
 			if ran, least := w.driveAll(t, target, tt.drivers), min(5, len(tt.drivers)); ran < least {
 				t.Errorf("%d drivers ran, want at least %d: go run ./testenv/compat/setup", ran, least)
 			}
-			closed := len(b.Records("session.open", 1))
-			b.Records("session.close", closed)
+			w.closed(t, b)
 			w.compare(t, b, mark, mode == "session")
 		})
 	}
+}
+
+// closed waits until the record has the end of every session. A last one tells when it has every beginning.
+func (w *world) closed(t *testing.T, b *e2e.Broker) {
+	t.Helper()
+	const last = "the last one"
+	c, err := b.TryConnect(w.client(role), role, role, func(cfg *pgx.ConnConfig) { cfg.RuntimeParams["application_name"] = last })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	var opened []map[string]any
+	poll.Until(t, "the beginning of the last session", func() bool {
+		opened = b.Records("session.open", 1)
+		return slices.ContainsFunc(opened, func(r map[string]any) bool {
+			client, _ := r["client"].(map[string]any)
+			return client["app"] == last
+		})
+	})
+	b.Records("session.close", len(opened))
 }
 
 // driveAll takes drivers through all steps at once and returns how many there are.
