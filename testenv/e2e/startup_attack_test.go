@@ -295,13 +295,14 @@ map "watch" {
 				cfg = b.TLSConfig(b.World.Client(tt.cn))
 			}
 			c = c.answered(sslRequest, 'S').encrypted(cfg)
+			before := len(b.opened("alice"))
 			c.Send(Startup(3<<16, "user", "alice", "database", "orders"))
 			record := map[string]any(nil)
 			if tt.ok {
-				n := len(b.readRecords("session.open"))
 				c.ReadUntil('Z')
 				c.Send(Msg('X', ""))
-				record = b.Records("session.open", n+1)[n]
+				Poll(t, "its record", func() bool { return len(b.opened("alice")) > before })
+				record = b.opened("alice")[before]
 			} else {
 				m := c.ReadError()
 				if Field(m, 'C') != "28000" {
@@ -319,4 +320,14 @@ map "watch" {
 		})
 	}
 	b.undisturbed(t)
+}
+
+// opened are the records of a role's sessions so far.
+func (b *Broker) opened(role string) (list []map[string]any) {
+	for _, r := range b.readRecords("session.open") {
+		if dig(r, "granted.role") == role {
+			list = append(list, r)
+		}
+	}
+	return list
 }
