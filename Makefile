@@ -39,9 +39,11 @@ PARTS   := $(shell $(GO) list ./... | grep -v -e /testenv/e2e$$ -e /testenv/comp
 # A program with the race detector sleeps a second when it exits, and the tests start hundreds.
 test: export GORACE = atexit_sleep_ms=20
 test: testenv drivers ## Run every test against a real PostgreSQL: the parts with -race, the program, figures and random cases
-	$(GO) test -race -timeout 14m $(PARTS)
-	$(GO) test -timeout 14m $(PROGRAM)
-	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL)' $(PARTS)
+	@code=0; set -x; \
+	$(GO) test -race -timeout 14m $(PARTS) || code=1; \
+	$(GO) test -timeout 14m $(PROGRAM) || code=1; \
+	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL)' $(PARTS) || code=1; \
+	exit $$code
 
 race: export GORACE = atexit_sleep_ms=20
 race: testenv drivers ## Run the program's tests with -race, too (some 20 min)
