@@ -56,6 +56,16 @@ func (s Source) Load() (*Config, *Problems) {
 	return cfg, problems
 }
 
+// AdminSocket is admin.socket, or "" where the files name none or cannot be read that far. It wants nothing else of
+// them to be valid: who steers a running broker may do so while its next configuration is being mended.
+func (s Source) AdminSocket() string {
+	d := &decoder{sources: map[string]*hcl.File{}, now: time.Now()}
+	if cfg := d.load(s); cfg != nil {
+		return cfg.Admin.Socket
+	}
+	return ""
+}
+
 // decoder turns files into a Config and collects everything that is wrong with them.
 type decoder struct {
 	sources map[string]*hcl.File // by name, for the lines that messages show

@@ -32,19 +32,19 @@ func addConsoleFlags(c *cobra.Command) *consoleFlags {
 	return f
 }
 
-// resolve finds the socket in the configuration when no flag names the console.
+// resolve finds the socket in the configuration when no flag names the console. What else is wrong with the
+// files is told only when they do not say it: a running broker may be steered with a broken file on the disk.
 func (f *consoleFlags) resolve(stderr io.Writer) error {
 	if f.socket != "" || f.dsn != "" {
 		return nil
 	}
-	cfg, err := loadForUse(f.config, stderr)
-	if err != nil {
+	if f.socket = f.config.source().AdminSocket(); f.socket != "" {
+		return nil
+	}
+	if _, err := loadForUse(f.config, stderr); err != nil {
 		return errors.New("the configuration cannot say where the broker's socket is: name the right file with --config, or the socket with --socket")
 	}
-	if f.socket = cfg.Admin.Socket; f.socket == "" {
-		return errors.New("the configuration has no admin { socket }: name one, or use --dsn")
-	}
-	return nil
+	return errors.New("the configuration has no admin { socket }: name one, or use --dsn")
 }
 
 // consoleConn is a connection to the console.

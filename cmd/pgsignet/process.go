@@ -15,6 +15,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
 
 	"github.com/pgsignet/pgsignet/broker"
 	"github.com/pgsignet/pgsignet/broker/audit"
@@ -60,7 +61,7 @@ func newProcess(cfg *config.Config, load func() (*config.Config, *config.Problem
 }
 
 // open does all that can fail because of the configuration: its errors are exitConfig, but for those of
-// sockets that another process has.
+// sockets that another process has and of a disk that is full, which a later start may find mended.
 func (p *process) open() error {
 	for _, step := range []struct {
 		do    func() error
@@ -70,7 +71,7 @@ func (p *process) open() error {
 		{func() error { return checkDescriptors(p.cfg.Descriptors()) }, true},
 		{p.openTrust, true}, {p.openRecord, true}, {p.takeOver, false}, {p.openServer, true}, {p.listen, false},
 	} {
-		if err := step.do(); err != nil && step.check {
+		if err := step.do(); err != nil && step.check && !isDiskFull(err) {
 			return &exitError{code: exitConfig, err: err}
 		} else if err != nil {
 			return err
@@ -78,6 +79,8 @@ func (p *process) open() error {
 	}
 	return nil
 }
+
+func isDiskFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 func (p *process) openTrust() (err error) {
 	p.sources, err = newTrustSources(p.ctx, &p.background, p.cfg, p.log)
@@ -179,6 +182,7 @@ func (p *process) run(ctx context.Context, started func(*broker.Server)) error {
 	p.copies.start()
 	p.background.Go(func() { p.sources.run(p.ctx) })
 	p.background.Go(func() { p.reloader.run(p.ctx) })
+	p.background.Go(func() { watchAudit(p.ctx, p.trail.Healthy, p.log) })
 	p.background.Go(func() { giveBackMemory(p.ctx, p.crowd.flood) })
 	p.background.Go(func() { handleSignals(p.ctx, p.signals, p.log, p.stderr, p.reload, p.upgrade) })
 	for _, l := range p.cfg.Listeners {

@@ -181,6 +181,14 @@ func TestConsoleCommandLine(t *testing.T) {
 	if text, err := broken.CombinedOutput(); err == nil || !strings.Contains(string(text), "or the socket with --socket") {
 		t.Errorf("pools, with a broken file: %v\n%s", err, text)
 	}
+	// Nor does one that says where the socket is, however wrong the rest: the broker itself refuses it.
+	b.EditConfig(t, "role", "rolle")
+	if out, err = cli("sessions"); err != nil || !strings.HasPrefix(out, "id  sid") {
+		t.Errorf("sessions, with a wrong file: %v\n%s", err, out)
+	}
+	if out, err = cli("reload"); err == nil || !strings.Contains(out, "reload refused, nothing has changed") || !strings.Contains(out, "rolle") {
+		t.Errorf("reload, with a wrong file: %v\n%s", err, out)
+	}
 	records := b.Records("admin.action", 3)
 	if a := records[0]["action"].(map[string]any); a["via"] != "socket" || a["uid"] != float64(os.Getuid()) || records[0]["cert_sha256"] != nil {
 		t.Errorf("recorded %v", records[0])

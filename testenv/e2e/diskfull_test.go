@@ -43,6 +43,7 @@ func TestDiskFull(t *testing.T) {
 				status, _ := get(t, b.AdminURL()+"/readyz", nil)
 				return failure != nil || delivery == "best_effort" && b.metrics(t)["pgsignet_audit_healthy"] == "0" && status == 200
 			})
+			b.waitFor(t, "audit cannot be written")
 			if delivery == "strict" {
 				if SQLState(failure) != "58030" {
 					t.Errorf("a statement that could not be recorded: %v, want 58030", failure)
