@@ -109,22 +109,18 @@ func (s *Server) followSnapshot(ctx context.Context, running map[*upstream.Upstr
 			s.log.Info("upstream has left the configuration", zap.String("upstream", f.name))
 			continue
 		}
-		s.recycle(f.name) // reached or logged in to in another way
+		s.recycle(f.name, 0) // reached or logged in to in another way: an administrator waits for it
 	}
 }
 
-// recycleShare is the part of max_lifetime over which connections are spread that end because
-// something new is in force (T80).
+// recycleShare is the part of max_lifetime over which connections are spread that end because new
+// certificates are in force (T80).
 const recycleShare = 10
 
-// recycle ends the upstream's connections one by one, each when it is idle: new ones take their
+// recycle ends the upstream's connections, each when it is idle, spread over a duration: new ones take their
 // place. It returns how many there are.
-func (s *Server) recycle(name string) int {
+func (s *Server) recycle(name string, within time.Duration) int {
 	s.generations.next(name)
-	var within time.Duration
-	if up := s.snapshot.Load().Upstreams[name]; up != nil {
-		within = up.Pool.Limits.MaxLifetime / recycleShare
-	}
 	return s.pools.Retire(within, func(i pool.ServerInfo[*relay.Server]) bool { return i.Key.Upstream == name })
 }
 
@@ -171,7 +167,11 @@ func (s *Server) filesChanged(name string, c trust.UpstreamChange) {
 	case c.Err != nil:
 		s.log.Error("upstream certificates not renewed", zap.String("upstream", name), zap.Error(c.Err))
 	default:
-		n := s.recycle(name)
+		var within time.Duration
+		if up := s.snapshot.Load().Upstreams[name]; up != nil {
+			within = up.Pool.Limits.MaxLifetime / recycleShare
+		}
+		n := s.recycle(name, within)
 		s.log.Info("upstream certificates renewed", zap.String("upstream", name), zap.Int("recycled", n),
 			zap.Int("cas", len(c.New.CAs)), zap.String("cert_serial", serialOf(c.New)))
 	}

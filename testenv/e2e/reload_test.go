@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,35 @@ func TestReloadKeepsWhatDoesNotConcernAccess(t *testing.T) {
 	again := b.Connect(t, w.Client("alice"), "alice", "orders")
 	if got := one[string](t, again, "show work_mem"); got != "5MB" {
 		t.Errorf("a new session has work_mem %s, want 5MB", got)
+	}
+}
+
+// A reload that names other hosts, or another target, is not for later: idle connections to the old ones serve nobody
+// any more, and sessions keep the one that they have.
+func TestReloadOfHostsTakesIdleConnections(t *testing.T) {
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people, Pool: `max_lifetime = "24h"`})
+	backend := func(user string) (pid int32) {
+		c := b.Connect(t, w.Client(user), user, "orders")
+		defer c.Close(context.Background())
+		return one[int32](t, c, "select pg_backend_pid()")
+	}
+	alice := b.Connect(t, w.Client("alice"), "alice", "orders")
+	kept, before := one[int32](t, alice, "select pg_backend_pid()"), backend("bob")
+	Poll(t, "bob to get the same connection again", func() bool { // once it has been reset
+		pid := backend("bob")
+		again := pid == before
+		before = pid
+		return again
+	})
+	hosts := fmt.Sprintf("%q, ", w.PG.Addr())
+	b.EditConfig(t, hosts, hosts+`"127.0.0.1:1", `)
+	if record := b.Reload(t); dig(record, "reload.result") != "ok" || dig(record, "reload.ended") != 0.0 {
+		t.Errorf("audit: %v", record["reload"])
+	}
+	Poll(t, "bob to get a new connection", func() bool { return backend("bob") != before })
+	if pid := one[int32](t, alice, "select pg_backend_pid()"); pid != kept {
+		t.Errorf("alice's connection was %d and is %d", kept, pid)
 	}
 }
 
