@@ -101,6 +101,18 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A start with a full disk is not a broken configuration (78), after which systemd would not try again.
+func TestStartWithAFullDisk(t *testing.T) {
+	w := Shared(t)
+	path := w.WriteConfig(t, Options{Rules: people})
+	dir := filepath.Join(filepath.Dir(path), "audit")
+	mountSmall(t, dir)
+	fillDisk(t, dir)
+	if _, errs, status := w.run(t, "serve", "--config", path); status != 1 || !strings.Contains(errs, "no space left on device") {
+		t.Errorf("status %d, want 1\n%s", status, errs)
+	}
+}
+
 // mountSmall puts a file system of 2 MiB where the record goes.
 func mountSmall(t *testing.T, dir string) {
 	t.Helper()
