@@ -123,7 +123,7 @@ func TestA124IdentityTokens(t *testing.T) {
 	w := Shared(t)
 	bothModes(t, func(t *testing.T, mode string) {
 		path := w.WriteConfig(t, Options{
-			Pool: "size = 3\nlogin_check = \"1h\"", Database: `identity_key = "identity.key"`, Files: map[string]string{"identity.key": identitySecret + "\n"},
+			Pool: "size = 1\nlogin_check = \"1h\"", Database: `identity_key = "identity.key"`, Files: map[string]string{"identity.key": identitySecret + "\n"},
 			Rules: ruled(mode, `session { stamp = ["token", "session", "identity", "map"] }`) + `
 map "guests" {
   match { o = "Guests" }
