@@ -58,6 +58,7 @@ type AuditGauge struct {
 type SinkGauge struct {
 	Name                string
 	Delivered, Failures uint64 // lines, repeated ones too; batches
+	Differing           uint64 // lines that were there already, and otherwise
 	Healthy             bool
 }
 
@@ -107,6 +108,7 @@ var (
 	descAuditBytes  = desc("audit_bytes_total", "Bytes of audit lines written.")
 	descRefused     = desc("audit_refused_total", "Audit records whose statement or login was refused since they could not be written.")
 	descSinkLines   = desc("audit_sink_lines_total", "Audit lines delivered to a sink, repeated ones too.", "sink")
+	descSinkDiffers = desc("audit_sink_differing_total", "Audit lines that a sink had already, and otherwise than they were written.", "sink")
 	descSinkFails   = desc("audit_sink_failures_total", "Batches of audit lines that a sink did not take.", "sink")
 	descSinkHealthy = desc("audit_sink_healthy", "Whether a sink took the last batch.", "sink")
 	descFailures    = desc("audit_failures_total", "Writes of the audit that failed.")
@@ -164,6 +166,7 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range g.Sinks {
 		count(descSinkLines, float64(s.Delivered), s.Name)
 		count(descSinkFails, float64(s.Failures), s.Name)
+		count(descSinkDiffers, float64(s.Differing), s.Name)
 		set(descSinkHealthy, flag(s.Healthy), s.Name)
 	}
 	set(descQueued, float64(g.Audit.Queued))

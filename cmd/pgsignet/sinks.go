@@ -44,7 +44,7 @@ func newSinks(cfg *config.Config, trail *audit.Log, log *zap.Logger) (*sinks, er
 			return nil, fmt.Errorf("audit sink %s: %w", name, err)
 		}
 		one, err := sink.New(sink.Config{
-			Directory: cfg.Audit.Directory, Name: name, Log: trail, Settle: settle, Report: s.report(name),
+			Directory: cfg.Audit.Directory, Name: name, Log: trail, Settle: settle, Report: s.report(name), Differs: s.differs(name),
 		}, dst)
 		if err != nil {
 			return nil, err
@@ -71,6 +71,14 @@ func (s *sinks) report(name string) func(error) {
 			return
 		}
 		s.log.Info("audit sink works again", zap.String("sink", name))
+	}
+}
+
+// differs logs that a sink had lines that are not the record's.
+func (s *sinks) differs(name string) func(*sink.Differing) {
+	return func(d *sink.Differing) {
+		s.log.Error("audit sink has other lines", zap.String("sink", name), zap.Int("lines", d.Lines),
+			zap.String("stream", d.Stream), zap.Int64("seq", d.Seq))
 	}
 }
 
@@ -113,7 +121,8 @@ func (s *sinks) gauges() []admin.SinkGauge {
 	for i, one := range s.list {
 		stats := one.Stats()
 		list = append(list, admin.SinkGauge{
-			Name: s.names[i], Delivered: stats.Delivered, Failures: stats.Failures, Healthy: stats.Error == nil,
+			Name: s.names[i], Delivered: stats.Delivered, Failures: stats.Failures,
+			Differing: stats.Differing, Healthy: stats.Error == nil,
 		})
 	}
 	return list

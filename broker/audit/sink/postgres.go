@@ -13,7 +13,7 @@ import (
 )
 
 // Postgres copies lines into a table, a batch in one transaction. A line that is there already is left
-// as it is, so that repeating a batch changes nothing.
+// as it is, so that repeating a batch changes nothing; one that is there otherwise is told of.
 type Postgres struct {
 	dsnFile string
 	table   pgx.Identifier
@@ -57,7 +57,8 @@ func (p *Postgres) Deliver(ctx context.Context, lines []Line) error {
 			return err
 		}
 	}
-	return pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
+	var differing *Differing
+	err := pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
 		into := p.table.Sanitize()
 		if _, err := tx.Exec(ctx, "CREATE TEMP TABLE pgsignet_batch ON COMMIT DROP AS SELECT * FROM "+into+" WITH NO DATA"); err != nil {
 			return err
@@ -67,9 +68,31 @@ func (p *Postgres) Deliver(ctx context.Context, lines []Line) error {
 			return err
 		}
 		names := strings.Join(columns, ", ")
-		_, err := tx.Exec(ctx, "INSERT INTO "+into+" ("+names+") SELECT "+names+" FROM pgsignet_batch ON CONFLICT (stream, seq) DO NOTHING")
+		tag, err := tx.Exec(ctx, "INSERT INTO "+into+" ("+names+") SELECT "+names+" FROM pgsignet_batch ON CONFLICT (stream, seq) DO NOTHING")
+		if err == nil && tag.RowsAffected() < int64(len(lines)) {
+			differing, err = p.differing(ctx, tx)
+		}
 		return err
 	})
+	if err == nil && differing != nil {
+		return differing
+	}
+	return err
+}
+
+// differing looks for rows that were there before the batch and are not as it has them; nil: none.
+func (p *Postgres) differing(ctx context.Context, tx pgx.Tx) (*Differing, error) {
+	var d Differing
+	err := tx.QueryRow(ctx, `SELECT count(*) OVER (), b.stream, b.seq FROM pgsignet_batch b JOIN `+p.table.Sanitize()+` t USING (stream, seq)
+		WHERE (t.`+strings.Join(columns, ", t.")+`) IS DISTINCT FROM (b.`+strings.Join(columns, ", b.")+`)
+		ORDER BY b.stream, b.seq LIMIT 1`).Scan(&d.Lines, &d.Stream, &d.Seq)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &d, nil
 }
 
 // Check is Destination's: a batch was committed, or Deliver has said that it was not.

@@ -85,6 +85,54 @@ func TestPostgres(t *testing.T) {
 	}
 }
 
+// A row that is there already and is not the record's stays, and is told of: its place, and how many there are.
+// What is there as it was written is not.
+func TestPostgresTellsOfOtherRows(t *testing.T) {
+	server := pgserver.Start(t, pgserver.Options{})
+	dsn := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(dsn, []byte(server.SuperuserDSN("postgres")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table := fmt.Sprintf("differs_%d", time.Now().UnixNano())
+	defer func() { server.MustExec(t, "DROP TABLE "+table) }()
+	pg, err := NewPostgres(dsn, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, dir := openLog(t, audit.Config{})
+	for i := range 20 {
+		if err := l.Append(statement(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var told []Differing
+	again := func() Stats {
+		t.Helper()
+		told = nil
+		os.Remove(filepath.Join(dir, "sink-test.cursor"))
+		s := newSink(t, Config{Directory: dir, Lines: 10, Differs: func(d *Differing) { told = append(told, *d) }}, pg)
+		if err := s.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s.Stats()
+	}
+	again()
+	if st := again(); st.Differing != 0 || len(told) != 0 {
+		t.Errorf("lines that are there as written: %d differ, told %v", st.Differing, told)
+	}
+	server.MustExec(t, "UPDATE "+table+" SET line = replace(line, 'select 2', 'select 3') WHERE seq = 4; UPDATE "+table+" SET role = NULL WHERE seq = 7; DELETE FROM "+table+" WHERE seq = 12")
+	var stream string
+	if err := server.SuperuserConn(t).QueryRow(t.Context(), "SELECT min(stream) FROM "+table).Scan(&stream); err != nil {
+		t.Fatal(err)
+	}
+	if st, want := again(), (Differing{Lines: 2, Stream: stream, Seq: 4}); st.Differing != 2 || st.Delivered != 22 || len(told) != 1 || told[0] != want {
+		t.Errorf("stats %+v, told %v, want 2 of 22 lines and %v", st, told, want)
+	}
+}
+
 func TestPostgresSaysWhatIsWrong(t *testing.T) {
 	dsn := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(dsn, []byte("host=/nowhere"), 0o644); err != nil {

@@ -29,8 +29,8 @@ type Line struct {
 
 // Destination takes lines. It is used by one goroutine.
 type Destination interface {
-	// Deliver returns nil when every line has arrived. Otherwise all of them are given again: it must
-	// not mind a line that it has.
+	// Deliver returns nil when every line has arrived, or a *Differing when every line is there, some of them in
+	// another form. Otherwise all of them are given again: it must not mind a line that it has.
 	Deliver(ctx context.Context, lines []Line) error
 	// Check returns an error when the connection has ended on which the last lines were delivered: a
 	// Destination without acknowledgements cannot know then what became of them.
@@ -53,6 +53,19 @@ type Config struct {
 	Retry   time.Duration // longest pause after a failure, doubling from 1 s; 1 min
 	// Report is told of an error when deliveries begin to fail, and of nil when they work again.
 	Report func(error)
+	// Differs is told of lines that a Destination has otherwise than they were written; nil: nobody is.
+	Differs func(*Differing)
+}
+
+// Differing is returned by Destination's Deliver when it had lines already that are not as they were written.
+type Differing struct {
+	Lines  int    // of the batch
+	Stream string // the first of them
+	Seq    int64
+}
+
+func (d *Differing) Error() string {
+	return fmt.Sprintf("%d lines are there otherwise, from %s %d on", d.Lines, d.Stream, d.Seq)
 }
 
 // maxBatch bounds the text of a batch, in bytes.
@@ -86,6 +99,7 @@ type sent struct {
 // Stats is how a Sink does.
 type Stats struct {
 	Delivered uint64    // lines, repeated ones too
+	Differing uint64    // lines that the destination had otherwise, each time that they were given
 	Failures  uint64    // batches
 	Error     error     // of the last batch; nil when it was delivered
 	Last      time.Time // of the last delivery
@@ -225,7 +239,10 @@ func (s *Sink) deliver(ctx context.Context) error {
 	}
 	within, stop := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer stop()
-	if err := s.dst.Deliver(within, s.batch); err != nil {
+	err := s.dst.Deliver(within, s.batch)
+	if d, ok := errors.AsType[*Differing](err); ok {
+		s.differs(d)
+	} else if err != nil {
 		return fmt.Errorf("deliver %d lines from %s %d: %w", len(s.batch), s.batch[0].Stream, s.batch[0].Seq, err)
 	}
 	s.delivered(len(s.batch))
@@ -288,6 +305,15 @@ func (s *Sink) delivered(n int) {
 	if s.failing {
 		s.failing = false
 		s.cfg.Report(nil)
+	}
+}
+
+func (s *Sink) differs(d *Differing) {
+	s.mu.Lock()
+	s.stats.Differing += uint64(d.Lines)
+	s.mu.Unlock()
+	if s.cfg.Differs != nil {
+		s.cfg.Differs(d)
 	}
 }
 
