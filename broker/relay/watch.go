@@ -117,6 +117,7 @@ type prep struct {
 	whole int64  // length of the whole text when tail ends early
 	sha   string
 	doubt bool // the name may mean another statement by now
+	epoch uint // of the names it is among, when it came
 }
 
 // binding is a portal as its Bind has it. It is shared by all that refer to it.
@@ -145,6 +146,8 @@ type names struct {
 	unnamed  prep
 	hasStmt  bool // unnamed is set, if only to say that there is none
 	stmts    map[string]prep
+	epoch    uint // what stmts had in earlier ones is in doubt
+	bytes    int  // of texts in stmts
 	portal   *binding
 	hasPort  bool
 	portals  map[string]*binding
@@ -156,6 +159,7 @@ func (n *names) statement(name []byte) (prep, bool) {
 		return n.unnamed, n.hasStmt
 	}
 	p, ok := n.stmts[string(name)]
+	p.doubt = p.doubt || p.epoch < n.epoch
 	return p, ok
 }
 
@@ -167,6 +171,8 @@ func (n *names) setStatement(name string, p prep) {
 	if n.stmts == nil {
 		n.stmts = make(map[string]prep)
 	}
+	n.bytes += len(p.tail) - len(n.stmts[name].tail)
+	p.epoch = n.epoch
 	n.stmts[name] = p
 }
 
@@ -284,7 +290,7 @@ func (w *watch) settleNames() {
 		return
 	}
 	w.clearPortals(&w.expected)
-	clear(w.expected.stmts)
+	w.expected.dropStatements()
 	w.expected.unnamed, w.expected.hasStmt, w.expected.overlaid = prep{}, false, false
 }
 

@@ -211,16 +211,17 @@ func (w *watch) rebind(e *entry, b *binding) {
 // confirm applies a Parse, Bind or Close that the server has carried out.
 func (w *watch) confirm(e *entry) {
 	w.flight.pop()
+	alone := false
 	switch e.Op {
 	case OpParse:
-		w.confirmed.setStatement(e.text.name, e.text)
+		alone = w.remember(e.text)
 	case OpBind:
 		if e.bound != nil {
 			w.confirmBind(e)
 		}
 	case OpClose:
 		if e.whole && e.Name != "" {
-			delete(w.confirmed.stmts, e.Name)
+			w.confirmed.dropStatement(e.Name)
 		} else if e.whole {
 			w.confirmed.setStatement("", prep{})
 		} else {
@@ -228,7 +229,7 @@ func (w *watch) confirm(e *entry) {
 		}
 	}
 	switch {
-	case e.Started, w.detail == DetailFull && e.Op != OpBind:
+	case e.Started, alone, w.detail == DetailFull && e.Op != OpBind:
 		w.finish(e)
 	default:
 		w.drop(e)

@@ -54,17 +54,14 @@ func (w *watch) renamed(e *entry) {
 // doubt from then on: their texts stay in the record, since to forget them would be a way to hide them.
 func (w *watch) deallocated(e *entry, which freed) {
 	if which == freedAll {
-		clear(w.confirmed.stmts)
+		w.confirmed.dropStatements()
 		return
 	}
 	if effects, lone := e.effects(); lone && effects.Has(sqllex.Deallocate) && !mayBeCut([]byte(effects.Name)) {
-		delete(w.confirmed.stmts, effects.Name)
+		w.confirmed.dropStatement(effects.Name)
 		return
 	}
-	for name, p := range w.confirmed.stmts {
-		p.doubt = true
-		w.confirmed.stmts[name] = p
-	}
+	w.confirmed.epoch++ // there may be many, and many such texts
 }
 
 // closed forgets the portals that e has ended. ROLLBACK TO ends those that are newer than its savepoint:
