@@ -314,7 +314,8 @@ func (s *Session) fence(server *Server) {
 	s.box.put(pgwire.AppendEmpty(out, pgwire.MsgSync))
 }
 
-// lease waits for a server connection and takes it. waited is false when that took no time: of the first, the owner may ask proof.
+// lease waits for a server connection and takes it. waited is false when that took no time worth speaking of:
+// of the first, the owner may ask for proof.
 func (s *Session) lease() (waited bool, err error) {
 	waited = s.held() == nil
 	for {
@@ -325,7 +326,7 @@ func (s *Session) lease() (waited bool, err error) {
 		switch {
 		case errors.Is(cause, errCancelled):
 			if err == nil {
-				lease.Release() // it came at the same moment: the who cancelled was told that it is
+				lease.Release() // it came at the same moment, and whoever cancelled was told that he has
 			}
 			return waited, cause
 		case err != nil:
