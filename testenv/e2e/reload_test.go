@@ -115,28 +115,27 @@ func TestReloadKeepsWhatDoesNotConcernAccess(t *testing.T) {
 func TestReloadOfHostsTakesIdleConnections(t *testing.T) {
 	w := Shared(t)
 	b := w.Start(t, Options{Rules: people, Pool: `max_lifetime = "24h"`})
-	backend := func(user string) (pid int32) {
-		c := b.Connect(t, w.Client(user), user, "orders")
-		defer c.Close(context.Background())
-		return one[int32](t, c, "select pg_backend_pid()")
-	}
 	alice := b.Connect(t, w.Client("alice"), "alice", "orders")
-	kept, before := one[int32](t, alice, "select pg_backend_pid()"), backend("bob")
-	Poll(t, "bob to get the same connection again", func() bool { // once it has been reset
-		pid := backend("bob")
-		again := pid == before
-		before = pid
-		return again
-	})
+	kept := one[int32](t, alice, "select pg_backend_pid()")
+	bob := b.Connect(t, w.Client("bob"), "bob", "orders")
+	idle := one[int32](t, bob, "select pg_backend_pid()")
+	bob.Close(context.Background())
+	there := func() bool {
+		return one[int](t, alice, fmt.Sprintf("select count(*) from pg_stat_activity where pid = %d", idle)) > 0
+	}
+	if !there() {
+		t.Fatal("the pool has not kept bob's connection")
+	}
 	hosts := fmt.Sprintf("%q, ", w.PG.Addr())
 	b.EditConfig(t, hosts, hosts+`"127.0.0.1:1", `)
 	if record := b.Reload(t); dig(record, "reload.result") != "ok" || dig(record, "reload.ended") != 0.0 {
 		t.Errorf("audit: %v", record["reload"])
 	}
-	Poll(t, "bob to get a new connection", func() bool { return backend("bob") != before })
+	Poll(t, "bob's connection to end", func() bool { return !there() })
 	if pid := one[int32](t, alice, "select pg_backend_pid()"); pid != kept {
 		t.Errorf("alice's connection was %d and is %d", kept, pid)
 	}
+	b.Connect(t, w.Client("bob"), "bob", "orders")
 }
 
 // TestA116BadReloadChangesNothing: anything wrong, anywhere, leaves everything as it was, and says why.
