@@ -34,7 +34,7 @@ func TestAuditAndServerAgree(t *testing.T) {
 		t.Run(mode+"/"+delivery, func(t *testing.T) {
 			mark := w.server.LogSize()
 			b := w.Start(t, e2e.Options{
-				Host: w.server.Addr(), Rules: rules, Pool: `mode = "` + mode + `"`,
+				Host: w.server.Addr(), Rules: rules, Listener: slowClients, Pool: `mode = "` + mode + `"`,
 				Top: `database "*" { upstream = "pg" }`, Audit: `level = "full"` + "\n" + `delivery = "` + delivery + `"`,
 			})
 			target := w.at(t, mode, b.Addr, role, w.client(role))

@@ -57,7 +57,7 @@ func TestCausesOfRefusal(t *testing.T) {
 	w := newWorld(t, 0, nil)
 	all, files := causes(t, w)
 	b := w.Start(t, e2e.Options{
-		Host: w.server.Addr(), Rules: rules, Listener: `crl = ["clients.crl"]`, Files: files, Top: `database "*" { upstream = "pg" }`,
+		Host: w.server.Addr(), Rules: rules, Listener: slowClients + "\ncrl = [\"clients.crl\"]", Files: files, Top: `database "*" { upstream = "pg" }`,
 	})
 	head, rule := "| driver |", "| --- |"
 	for _, c := range all {

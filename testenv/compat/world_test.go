@@ -85,11 +85,14 @@ map "replication" {
 }
 `
 
+// slowClients is for the listener: a Java that has just started takes seconds of processor for its first handshake.
+const slowClients = `handshake_timeout = "2m"`
+
 // broker starts a broker before the server.
 func (w *world) broker(t *testing.T, mode string) *e2e.Broker {
 	t.Helper()
 	return w.Start(t, e2e.Options{
-		Host: w.server.Addr(), Rules: rules, Pool: `mode = "` + mode + `"`,
+		Host: w.server.Addr(), Rules: rules, Listener: slowClients, Pool: `mode = "` + mode + `"`,
 		Top: `database "*" { upstream = "pg" }`,
 	})
 }
