@@ -22,6 +22,18 @@ func (l *ledger) owesReady() bool {
 	return false
 }
 
+// owesState says whether a ReadyForQuery is outstanding that may tell of another state than the one known: not that
+// of a replay, which leaves it as it is or ends the connection.
+func (l *ledger) owesState() bool {
+	for i := range l.fifo.size {
+		t := &l.fifo.buf[(l.fifo.at+i)%len(l.fifo.buf)]
+		if t.ownsReady() && (t.note == nil || !t.note.mustSucceed) {
+			return true
+		}
+	}
+	return false
+}
+
 // willAnswer says whether a ReadyForQuery comes without more being sent.
 func (l *ledger) willAnswer() bool {
 	waits := (l.copy == copyIn || l.copy == copyBoth) && !l.sealed

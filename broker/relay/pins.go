@@ -251,7 +251,7 @@ func (s *Server) announceAltered() {
 // mayReplay says whether a SET that is sent now stands alone and outside a block, so that its
 // effect can be had again elsewhere by sending it again, where it reads the same.
 func (s *Session) mayReplay(server *Server, text string) bool {
-	return server.ledger.tx == 'I' && !server.ledger.owesReady() && sqllex.ASCII(text) && !strings.Contains(text, `\`)
+	return server.ledger.tx == 'I' && !server.ledger.owesState() && sqllex.ASCII(text) && !strings.Contains(text, `\`)
 }
 
 // refuseOnServer makes the server fail a request that the broker will not have, so that it fails at

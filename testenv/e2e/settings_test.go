@@ -65,6 +65,33 @@ func expectSettingsFollowTheirClients(t *testing.T, w *World) {
 	check(other, "b 2222kB "+zone+" 0 "+path)
 }
 
+// W46, W52: a SET that comes first on a connection on which somebody else's settings hold goes behind the replay of its
+// client's own, and is replayed itself from then on: it pins nothing.
+func TestSETBehindAReplayPinsNothing(t *testing.T) {
+	w := Shared(t)
+	b := w.Start(t, Options{Rules: people, Pool: transactions(1)})
+	ctx := context.Background()
+	for _, protocol := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement} {
+		x, y := b.Connect(t, w.Client("alice"), "alice", "orders"), b.Connect(t, w.Client("alice"), "alice", "orders")
+		shows := func(c *pgx.Conn, want string) {
+			t.Helper()
+			if got := one[string](t, c, "show lock_timeout"); got != want {
+				t.Errorf("%v: lock_timeout = %s, want %s", protocol, got, want)
+			}
+		}
+		for _, value := range []string{"7s", "8s", "9s"} {
+			if _, err := x.Exec(ctx, "set lock_timeout = '"+value+"'", protocol); err != nil {
+				t.Fatal(err)
+			}
+			shows(y, "0")
+			shows(x, value)
+			shows(y, "0")
+		}
+		x.Close(ctx)
+		y.Close(ctx)
+	}
+}
+
 // W46: a session whose start-up settings hold on its server connection already costs no statement;
 // one that asks for others gets them, and no more of the first one's.
 func TestSameSettingsCostNoStatement(t *testing.T) {
