@@ -22,7 +22,7 @@ type pair struct {
 func (w *World) startPair(t *testing.T, version int) *pair {
 	t.Helper()
 	ctx := context.Background()
-	d := w.startDocumented(t, version, map[string]string{"wal_sender_timeout": "5s"})
+	d := w.startDocumented(t, version, map[string]string{"wal_sender_timeout": "5s", "log_statement": "all"})
 	d.MustExec(t, "CREATE ROLE ledger_owner NOLOGIN")
 	w.execOn(t, d, "CREATE TABLE ledger (writer int, n int, at timestamptz DEFAULT clock_timestamp(), port int DEFAULT inet_server_port()); GRANT ALL ON ledger TO app_rw, app_ro")
 	standby, err := d.Standby(ctx)
@@ -64,6 +64,12 @@ type ledger struct {
 	codes map[string]int // SQLSTATE of what failed, "" for a connection that broke
 }
 
+// What writers say.
+const (
+	ledgerSet    = "SET TimeZone = 'Asia/Tokyo'"
+	ledgerInsert = "INSERT INTO ledger (writer, n) VALUES ($1, $2)"
+)
+
 // write starts writers that insert one row after another, each row once, whatever becomes of it.
 func (b *Broker) write(t *testing.T, writers int, role string) *ledger {
 	l := &ledger{beside: beside{stop: make(chan struct{})}, acked: make(map[[2]int]time.Time), codes: make(map[string]int)}
@@ -87,9 +93,14 @@ func (b *Broker) write(t *testing.T, writers int, role string) *ledger {
 						conn = nil
 						continue
 					}
+					if _, err = conn.Exec(context.Background(), ledgerSet); err != nil { // of the session: the next server has it replayed
+						l.note(writer, n, err)
+						conn.Close(context.Background())
+						continue
+					}
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-				_, err = conn.Exec(ctx, "INSERT INTO ledger (writer, n) VALUES ($1, $2)", pgx.QueryExecModeExec, writer, n)
+				_, err = conn.Exec(ctx, ledgerInsert, pgx.QueryExecModeExec, writer, n)
 				cancel()
 				l.note(writer, n, err)
 			}
@@ -192,18 +203,26 @@ func (l *ledger) check(t *testing.T, d *documented) {
 // promotion.
 const resumeLimit = 30 * time.Second
 
-// TestFailoverUnderLoad kills the primary under writers and promotes the standby.
+// TestFailoverUnderLoad ends the server connections of writers, kills the primary under them and promotes the
+// standby. Nobody's write is lost, and the record has what both servers logged.
 func TestFailoverUnderLoad(t *testing.T) {
 	for _, version := range bothEnds {
 		for mode, pool := range map[string]string{"session": "size = 20", "transaction": transactions(4)} {
 			t.Run(fmt.Sprintf("PostgreSQL %d/%s", version, mode), func(t *testing.T) {
 				w := Shared(t)
 				p := w.startPair(t, version)
-				b := w.Start(t, p.options(t, "read-write", pool))
+				o := p.options(t, "read-write", pool)
+				o.Audit = strict
+				b := w.Start(t, o)
 				ctx := context.Background()
 				const writers = 8
 				l := b.write(t, writers, "app_rw")
 				Poll(t, "writes", func() bool { n, _ := l.since(time.Time{}); return n > 200 })
+				for range 3 { // statements of which nothing was sent go to another connection
+					now := time.Now()
+					p.primary.MustExec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app_rw'")
+					Poll(t, "every writer to go on", func() bool { return l.least(now, writers) >= 5 })
+				}
 				killed := time.Now()
 				if err := p.primary.Stop(ctx, pgserver.Kill); err != nil {
 					t.Fatal(err)
@@ -223,6 +242,7 @@ func TestFailoverUnderLoad(t *testing.T) {
 				p.demotedGetsNoWrites(t, b, l)
 				l.end()
 				l.check(t, p.standby)
+				p.recordAgrees(t, b)
 			})
 		}
 	}
