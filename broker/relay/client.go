@@ -192,19 +192,6 @@ func (s *Session) forward(server *Server, b []byte, now time.Time) (rest []byte,
 	return rest, want, err
 }
 
-// mayLeave says whether answers are due, or being forwarded, after which the session may hold the
-// connection no more. Called with the server's mu.
-func (s *Session) mayLeave(server *Server) bool {
-	return s.cfg.Mode == TransactionMode && s.in.remain == 0 && (server.forwarding || server.ledger.willAnswer())
-}
-
-// mustLeave says whether the connection, which the session has only because its last answer is still being
-// forwarded, would not be lent any more: it has ended or says something of its own. Called with the
-// server's mu.
-func (s *Session) mustLeave(server *Server) bool {
-	return server.forwarding && server.unused() && s.in.remain == 0 && (server.fatal != nil || pendingInput(server.Conn))
-}
-
 // message accounts for one message and puts what the server shall read of it into the outbox.
 func (s *Session) message(server *Server, typ byte, msg []byte, total int) error {
 	if err := s.mayFollow(server, typ); err != nil {

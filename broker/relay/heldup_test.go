@@ -162,13 +162,6 @@ func (s *scene) tag() string {
 	return string(body[:len(body)-1])
 }
 
-// waitUntil waits for a condition.
-func waitUntil(ok func() bool) {
-	for !ok() {
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // end closes the client and waits for everything.
 func (s *scene) end() {
 	s.client.Close()
@@ -197,7 +190,7 @@ func TestW70RetiredConnectionIsLeft(t *testing.T) {
 	}
 	s.pools.Retire(0, func(pool.ServerInfo[*Server]) bool { return true })
 	s.ask()
-	waitUntil(func() bool { return s.session.awaiting.Load() || s.asked.Load() >= 2 })
+	waitFor(t, "the second request to wait or go on", func() bool { return s.session.awaiting.Load() || s.asked.Load() >= 2 })
 	s.near.goOn <- struct{}{}
 	<-s.near.wrote
 	if got := s.tag(); got != "SELECT 2" {
@@ -219,7 +212,7 @@ func TestW68EndAfterTheAnswerIsNotNoticed(t *testing.T) {
 		}
 		s.far[0].Write(lastWordsOf())
 		s.far[0].Close()
-		waitUntil(func() bool { return s.session.held().Lost() })
+		waitFor(t, "the end of the server to be seen", s.session.held().Lost)
 		s.servers[0].goOn <- struct{}{}
 		s.ask()
 		if got := s.tag(); got != "SELECT 2" {
@@ -238,7 +231,7 @@ func TestW68EndAfterTheAnswerIsNotNoticed(t *testing.T) {
 		s.far[0].Close()
 		s.servers[0].ended.Store(true)
 		s.ask()
-		waitUntil(func() bool { return s.session.awaiting.Load() || s.session.statements.Load() == 2 })
+		waitFor(t, "the second request to wait or go on", func() bool { return s.session.awaiting.Load() || s.session.statements.Load() == 2 })
 		s.near.goOn <- struct{}{}
 		<-s.near.wrote
 		if got := s.tag(); got != "SELECT 2" {

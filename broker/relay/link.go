@@ -80,7 +80,7 @@ func (s *Server) stopWriting(session *Session) {
 func (s *Server) busyFor(session *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.session == session && s.lost == nil && s.ledger.busy()
+	return s.session == session && s.lost == nil && s.fatal == nil && s.ledger.busy()
 }
 
 // answers says whether the server still owes the session answers that come without more being
@@ -95,6 +95,19 @@ func (s *Server) answers(session *Session) bool {
 		return true
 	}
 	return s.ledger.willAnswer()
+}
+
+// mayLeave says whether answers are due, or being forwarded, after which the session may hold the
+// connection no more. Called with the server's mu.
+func (s *Session) mayLeave(server *Server) bool {
+	return s.cfg.Mode == TransactionMode && s.in.remain == 0 && (server.forwarding || server.ledger.willAnswer())
+}
+
+// mustLeave says whether the connection, which the session has only because its last answer is still being
+// forwarded, would not be lent any more: it has ended or says something of its own. Called with the
+// server's mu.
+func (s *Session) mustLeave(server *Server) bool {
+	return server.forwarding && server.unused() && s.in.remain == 0 && (server.fatal != nil || pendingInput(server.Conn))
 }
 
 // awaitAnswers waits until the server has answered all that it can, or the session is ended.

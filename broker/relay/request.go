@@ -192,7 +192,7 @@ func (s *Server) endReset() error {
 // It says whether a request was delivered.
 func (s *Server) cancel(ctx context.Context, session *Session) (bool, error) {
 	s.mu.Lock()
-	if s.Cancel == nil || s.session != session || s.lost != nil || !s.ledger.busy() || s.brokerTurn() {
+	if s.Cancel == nil || s.session != session || s.lost != nil || s.fatal != nil || !s.ledger.busy() || s.brokerTurn() {
 		s.mu.Unlock()
 		return false, nil
 	}

@@ -72,16 +72,17 @@ type Server struct {
 	drop   bool
 	spans  spans
 
-	mu             sync.Mutex // guards all below, and the accounts of the session that is linked
-	ledger         ledger
-	params         paramSet
-	session        *Session
-	lease          Lease // the session's; its own while it is reset or held by a cancel request; else zero
-	phase          phase
-	cancels        int // cancel requests under way
-	lost           error
-	fatal, parting *pgwire.Error // the FATAL that the server left with; the same, where its session's client reads it
-	timer          *time.Timer   // deadline of a reset
+	mu      sync.Mutex // guards all below, and the accounts of the session that is linked
+	ledger  ledger
+	params  paramSet
+	session *Session
+	lease   Lease // the session's; its own while it is reset or held by a cancel request; else zero
+	phase   phase
+	cancels int // cancel requests under way
+	lost    error
+	fatal   *pgwire.Error // the FATAL that the server left with
+	parting *pgwire.Error // the same, where its session's client reads it
+	timer   *time.Timer   // deadline of a reset
 
 	resetNote *note // the reply that a reset waits for
 
