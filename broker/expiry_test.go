@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgsignet/pgsignet/broker/trust"
 	"github.com/pgsignet/pgsignet/testenv/pki"
 )
 
@@ -46,5 +47,24 @@ func TestT67EndMovesDuringLogin(t *testing.T) {
 	l.ahead.Store(int64(2 * time.Hour))
 	if typ, body := read(conn, "E"); typ != 'E' || !bytes.Contains(body, []byte("57P01")) || !bytes.Contains(body, []byte("expired")) {
 		t.Errorf("the client reads %c %q", typ, body)
+	}
+}
+
+// T67: the end of a certificate is watched of a session that is live, and of none that has left meanwhile: nobody
+// would take that one out again.
+func TestT67WhoHasLeftIsNotWatched(t *testing.T) {
+	t.Parallel()
+	server := &Server{live: newLiveSessions(), expiries: newExpiries()}
+	s := &session{server: server, id: NewSessionID(time.Now())}
+	s.verified.Store(&trust.Verified{NotAfter: time.Now().Add(time.Hour)})
+	server.live.enter(s)
+	s.watchExpiry()
+	if n := len(server.expiries.items); n != 1 {
+		t.Errorf("%d watched of one live session", n)
+	}
+	server.live.leave(s)
+	s.watchExpiry()
+	if n := len(server.expiries.items) + len(server.expiries.queue); n != 0 {
+		t.Errorf("%d watched of a session that has left", n)
 	}
 }

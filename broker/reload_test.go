@@ -82,6 +82,35 @@ func TestT90NoWindowWithoutServer(t *testing.T) {
 	}
 }
 
+// TestT90TheLastLookAtTheSnapshot: a snapshot that is put in force after the decision, and has not got as far as the
+// live sessions, is found by the login itself: a client whose access it withdraws or changes is never welcomed.
+func TestT90TheLastLookAtTheSnapshot(t *testing.T) {
+	elsewhere := everybody
+	elsewhere.PoolMode = "transaction"
+	for _, tt := range []struct {
+		name  string
+		rules []policy.Rule
+		code  string // of the refusal; "": welcomed
+	}{
+		{"deny", []policy.Rule{everybody, denied("alice")}, "C28000\x00"},
+		{"another pool mode", []policy.Rule{elsewhere}, "C57P01\x00"},
+		{"unrelated", []policy.Rule{everybody, denied("bob")}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGate(pointRecorded)
+			l := newLab(t, 1, g.at, everybody)
+			conn := l.dial(l.Client("alice"))
+			<-g.arrived
+			l.server.snapshot.Store(l.snapshot(l.server.Snapshot(), tt.rules...)) // as Apply does before it looks at who is live
+			close(g.open)
+			switch typ, body := read(conn, "RZE"); {
+			case tt.code == "" && typ != 'R', tt.code != "" && (typ != 'E' || !bytes.Contains(body, []byte(tt.code))):
+				t.Errorf("the client reads %c %q, want %q", typ, body, tt.code)
+			}
+		})
+	}
+}
+
 // reloadAt holds a login of alice's at the gate, has a reload withdraw her access or change something
 // else, and checks what becomes of her.
 func (l *lab) reloadAt(g *gate, change string) {

@@ -11,11 +11,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pgsignet/pgsignet/broker/admin"
 	"github.com/pgsignet/pgsignet/broker/audit"
+	"github.com/pgsignet/pgsignet/broker/pool"
+	"github.com/pgsignet/pgsignet/broker/relay"
 	"github.com/pgsignet/pgsignet/pgwire"
 	"github.com/pgsignet/pgsignet/testenv/dropfs"
 	"github.com/pgsignet/pgsignet/testenv/fakepg"
@@ -280,6 +283,55 @@ func TestW97RecordWaitIsBounded(t *testing.T) {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("the record has %s %d times, want it once:\n%s", want, strings.Count(text, want), text)
 		}
+	}
+}
+
+// W97: a command whose announcement cannot be written is not carried out, whether the disk refuses or does not
+// answer.
+func TestW97UnannouncedCommandIsNotCarriedOut(t *testing.T) {
+	for name, hinder := range map[string]func(*testing.T, *lab, *dropfs.Disk) (mend func()){
+		"refuses": func(_ *testing.T, _ *lab, disk *dropfs.Disk) func() {
+			disk.Fail(syscall.EIO)
+			return func() { disk.Fail(nil) }
+		},
+		"does not answer": func(_ *testing.T, l *lab, disk *dropfs.Disk) func() {
+			l.server.recordWait.Store(int64(50 * time.Millisecond))
+			return disk.Hold()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := dropfs.New()
+			l := strictLab(t, filepath.Join(t.TempDir(), "audit"), disk)
+			l.login(l.Client("alice"))
+			s, server := l.server.live.all()[0], l.server
+			o := &operator{server: server, record: audit.Record{Action: &audit.Action{Via: "console"}}}
+			mend := hinder(t, l, disk)
+			defer mend()
+			alice := admin.Target{Kind: "dn", Value: "CN=alice"}
+			for _, c := range []admin.Command{
+				{Verb: "DISABLE"}, {Verb: "LOCK CERT", Target: alice}, {Verb: "KILL"}, {Verb: "KILL CERT", Target: alice},
+				{Verb: "SHUTDOWN", Name: haltServers},
+			} {
+				_, err := o.Do(t.Context(), c)
+				if r, ok := errors.AsType[*refusal](err); !ok || r.code != pgwire.IOError {
+					t.Errorf("%s ends with %v, want 58030", c.Verb, err)
+				}
+			}
+			if server.pools.Disabled(pool.Key{Upstream: "pg", Database: "orders"}) {
+				t.Error("DISABLE was carried out")
+			}
+			if got := server.locks.all(time.Now()); len(got) != 0 {
+				t.Errorf("LOCK was carried out: %v", got)
+			}
+			if end := s.endedBy(); end != nil && end.Reason != relay.AuditFailed {
+				t.Errorf("KILL or LOCK was carried out: %v", end)
+			}
+			select {
+			case <-server.halts.soft:
+				t.Error("SHUTDOWN was carried out")
+			default:
+			}
+		})
 	}
 }
 
