@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,5 +117,26 @@ func TestT90TheLastLook(t *testing.T) {
 	s.ended.Store(&end)
 	if err := s.confirm(); !errors.Is(err, end.Tell) {
 		t.Errorf("ended: got %v, want %v", err, end.Tell)
+	}
+}
+
+// T92: whose certificate is locked is refused by the decision itself: no server connection is made for it, and the
+// record has a refusal and no access that was withdrawn.
+func TestT92LockedGetsNothing(t *testing.T) {
+	l := newLab(t, 1, nil, everybody)
+	if err := l.server.locks.add(admin.Lock{Target: admin.Target{Kind: "dn", Value: "CN=alice"}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	conn := l.dial(l.Client("alice"))
+	if typ, body := read(conn, "RE"); typ != 'E' || !bytes.Contains(body, []byte("C28000\x00")) {
+		t.Errorf("the client reads %c %q, want 28000", typ, body)
+	}
+	l.poll("the session to be gone", func() bool { return len(l.server.live.all()) == 0 })
+	l.poll("a record of the session", func() bool { return strings.Contains(recordedText(t, l.record), `"event":"session.`) })
+	if text := recordedText(t, l.record); strings.Contains(text, `"event":"session.open"`) {
+		t.Errorf("recorded as an access:\n%s", text)
+	}
+	if n := l.pg.Accepted(); n != 0 {
+		t.Errorf("%d server connections were made", n)
 	}
 }

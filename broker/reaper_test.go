@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"bytes"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,5 +60,27 @@ func TestReaperPatience(t *testing.T) {
 		if got := s.patience(&tt.limits, now.Add(-10*time.Second), now); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// max_duration ends a session when it has passed, and not before.
+func TestMaxDurationEndsASession(t *testing.T) {
+	rule := everybody
+	rule.Session.MaxDuration = time.Hour
+	l := newLab(t, 1, nil, rule)
+	conn := l.login(l.Client("alice"))
+	s := l.server.live.all()[0]
+	l.poll("the session to be relayed", func() bool { return s.relaying() != nil })
+	var cancels sync.WaitGroup
+	s.checkClocks(s.began.Add(time.Hour), &cancels)
+	if end := s.endedBy(); end != nil {
+		t.Errorf("ended before its time: %v", end)
+	}
+	s.checkClocks(s.began.Add(time.Hour+1), &cancels)
+	if end := s.endedBy(); end == nil || end.Reason != reasonMaxDuration {
+		t.Fatalf("ended by %v, want %s", end, reasonMaxDuration)
+	}
+	if typ, body := read(conn, "E"); typ != 'E' || !bytes.Contains(body, []byte("C57P01\x00")) {
+		t.Errorf("the client reads %c %q, want 57P01", typ, body)
 	}
 }
