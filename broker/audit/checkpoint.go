@@ -3,6 +3,7 @@ package audit
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -93,6 +94,21 @@ func (c *checkpoint) claims() string {
 	return text
 }
 
+// closes reports whether what c says beside its note fits t, of which it is the end: h is its head. Of other
+// checkpoints the next one signs the line; behind this one none comes.
+func (c *checkpoint) closes(h head, t tree) bool {
+	node, _, _ := parseStream(t.stream)
+	var said string
+	if json.Unmarshal([]byte(`"`+string(h.node)+`"`), &said) != nil || said != node || c.size != t.size {
+		return false
+	}
+	if _, err := time.Parse(timeLayout, string(h.time)); err != nil {
+		return false
+	}
+	_, whole := c.edgeOf(t)
+	return c.cause == CauseShutdown && len(c.edge) == 0 && c.file == "" || c.cause == CauseRecovery && whole
+}
+
 // signTree signs the tree of stream: its name, its size, its root, and the claims of its checkpoint. Not
 // tlog.FormatTree, which claims to be Go's checksum database.
 func signTree(stream string, size int64, root tlog.Hash, claims string, signer note.Signer) (string, error) {
@@ -108,6 +124,9 @@ type tree struct {
 	root   tlog.Hash
 	claims string // see checkpoint.claims
 }
+
+// closed reports whether the checkpoint of t ended its stream.
+func (t tree) closed() bool { return strings.HasPrefix(t.claims, "closed\n") }
 
 // parseTree reads the text of a note.
 func parseTree(text string) (tree, error) {

@@ -115,3 +115,48 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// A file of the record, and what a recovery set aside, may hold anything: verify says something of it or
+// nothing, within bounds, and what is not the file that was written never passes for a closed stream.
+func FuzzVerify(f *testing.F) {
+	from, segment := smallRecord(f)
+	whole, err := os.ReadFile(filepath.Join(from, segment))
+	if err != nil {
+		f.Fatal(err)
+	}
+	keys, err := LoadKeys(filepath.Join(from, vkeyFile))
+	if err != nil {
+		f.Fatal(err)
+	}
+	notes, err := ParseKept(string(whole))
+	if err != nil {
+		f.Fatal(err)
+	}
+	last := bytes.LastIndexByte(whole[:len(whole)-1], '\n') + 1
+	first := bytes.IndexByte(whole, '\n') + 1
+	f.Add(whole)
+	f.Add(whole[:last])
+	f.Add(whole[first:])
+	f.Add(append(bytes.Clone(whole), whole...))
+	f.Add(bytes.ReplaceAll(whole, []byte(`"seq":2,`), []byte(`"seq":9223372036854775807,`)))
+	f.Add(bytes.ReplaceAll(whole, []byte(`"closed":true`), []byte(`"closed":true,"file":"../x","from":9,"torn":"/dev/zero"`)))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(dir, segment)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all, err := Verify(VerifyConfig{Directory: dir, Keys: keys, Kept: notes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range all {
+			if len(r.Findings) > maxFindings {
+				t.Errorf("%d findings", len(r.Findings))
+			}
+			if r.OK() && !bytes.HasPrefix(b, whole[:last]) {
+				t.Errorf("%q passes: %v", b, r.Findings)
+			}
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -151,7 +150,7 @@ func Size(dir string) (int64, error) {
 	return n, err
 }
 
-// openKept reads the kept checkpoints, by stream.
+// openKept reads the kept checkpoints, by stream, the smallest first.
 func openKept(notes []string, known note.Verifiers) (map[string][]tree, error) {
 	kept := map[string][]tree{}
 	for _, text := range notes {
@@ -160,6 +159,9 @@ func openKept(notes []string, known note.Verifiers) (map[string][]tree, error) {
 			return nil, fmt.Errorf("kept checkpoint: %w", err)
 		}
 		kept[t.stream] = append(kept[t.stream], t)
+	}
+	for _, trees := range kept {
+		slices.SortStableFunc(trees, func(a, b tree) int { return cmp.Compare(a.size, b.size) })
 	}
 	return kept, nil
 }
@@ -175,6 +177,7 @@ type verification struct {
 // stream walks one.
 func (v *verification) stream(s stream) error {
 	w := &walk{run: v, name: s.name, kept: v.kept[s.name], report: &StreamReport{Name: s.name, Files: len(s.segments)}}
+	w.last.at.file = s.segments[0].base() // should it hold no record
 	v.walks = append(v.walks, w)
 	for i, seg := range s.segments {
 		limit := int64(-1)
@@ -231,7 +234,7 @@ func (v *verification) conclude() []*StreamReport {
 // absent reports on a stream of which only kept checkpoints are left.
 func (v *verification) absent(name string, trees []tree) *StreamReport {
 	r := &StreamReport{Name: name}
-	for _, t := range trees {
+	for _, t := range trees[max(0, len(trees)-maxFindings):] {
 		f := Finding{File: name, Kind: FoundTruncated, Text: fmt.Sprintf("ends at 0, checkpoint has %d", t.size)}
 		for _, p := range v.pruned {
 			if p.Stream == name && p.Seq >= t.size {
@@ -319,20 +322,4 @@ func (w *walk) notARecord(l rawLine, in *lineReader, last bool) error {
 	w.add(at, FoundChanged, "%d bytes after seq %d are no record", bytes, w.last.seq)
 	w.tainted, w.broken = true, true
 	return nil
-}
-
-// torn checks the files that recoveries set aside, and names those no recovery speaks of.
-func (w *walk) torn(dir string) {
-	files, _ := filepath.Glob(filepath.Join(dir, escapeGlob(w.name)+"-*"+tornSuffix))
-	for _, f := range files {
-		base := filepath.Base(f)
-		if st, err := os.Stat(f); err == nil && !w.aside[base] && strings.HasPrefix(base, w.name+"-") {
-			w.add(place{file: base}, FoundRecovered, "%d bytes, set aside before any line", st.Size())
-		}
-	}
-}
-
-// escapeGlob makes a stream's name match itself alone.
-func escapeGlob(name string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }

@@ -1,15 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -21,7 +17,7 @@ import (
 type walk struct {
 	run    *verification
 	name   string
-	kept   []tree
+	kept   []tree // by size, those of last and above
 	report *StreamReport
 	seg    segment
 	aside  map[string]bool // .torn files that a recovery names
@@ -31,11 +27,11 @@ type walk struct {
 	edge    edge  // of the lines up to last, when not tainted
 	begin   int64 // first seq there is
 	root    tlog.Hash
-	gaps    []span
-	stray   int64 // seq of the line read last, when it was not above the one before it
-	tainted bool  // a finding explains why roots differ; ends where a segment brings its own edge
-	broken  bool  // the next prev cannot be checked
-	closed  bool  // the last line was a closing checkpoint
+	gaps    []span // ascending, at most maxFindings
+	stray   int64  // seq of the line read last, when it was not above the one before it
+	tainted bool   // a finding explains why roots differ; ends where a segment brings its own edge
+	broken  bool   // the next prev cannot be checked
+	closed  bool   // the last line was a closing checkpoint
 }
 
 // seen is a line that was read.
@@ -55,6 +51,13 @@ type place struct {
 type span struct {
 	from, to int64
 	at       place
+}
+
+func (s span) String() string {
+	if s.from == s.to {
+		return fmt.Sprintf("seq %d", s.from)
+	}
+	return fmt.Sprintf("seq %d-%d", s.from, s.to)
 }
 
 func (w *walk) place(l rawLine) place { return place{w.seg.base(), l.no} }
@@ -84,7 +87,7 @@ func (w *walk) line(h head, l rawLine) {
 		w.again(h, now)
 		return
 	case h.seq > w.last.seq+1:
-		w.gaps = append(w.gaps, span{w.last.seq + 1, h.seq - 1, at})
+		w.gap(len(w.gaps), span{w.last.seq + 1, h.seq - 1, at})
 		w.settle(h.before(), false)
 		w.tainted = true
 	default:
@@ -92,7 +95,7 @@ func (w *walk) line(h head, l rawLine) {
 	}
 	w.stray, w.broken = 0, false
 	if string(h.event) == string(checkpointEvent) {
-		w.checkpoint(now, l)
+		w.checkpoint(h, now, l)
 	}
 	if string(h.event) == string(prunedEvent) {
 		w.prunedRecord(now, l.text)
@@ -109,7 +112,7 @@ func (w *walk) first(h head, now seen) {
 	w.begin, w.report.First = h.seq, h.seq
 	w.last = seen{at: now.at, seq: h.seq - 1, hash: h.before()}
 	if h.seq > 1 {
-		w.gaps = append(w.gaps, span{1, h.seq - 1, now.at})
+		w.gap(0, span{1, h.seq - 1, now.at})
 		w.tainted = true // until a checkpoint brings the edge
 		return
 	}
@@ -169,30 +172,38 @@ func (w *walk) lastRead() int64 {
 	return w.last.seq
 }
 
+// gap keeps g as gap i. What is missing beyond maxFindings gaps is reported at once: whoever leaves out every
+// other line gets neither memory nor time from us.
+func (w *walk) gap(i int, g span) {
+	if len(w.gaps) < maxFindings {
+		w.gaps = slices.Insert(w.gaps, i, g)
+		return
+	}
+	w.add(g.at, FoundMissing, "%s", g)
+}
+
 // fill takes seq out of the gaps, and reports whether it was in one.
 func (w *walk) fill(seq int64) bool {
-	for i, g := range w.gaps {
-		if seq < g.from || seq > g.to {
-			continue
-		}
-		var parts []span
-		if seq > g.from {
-			parts = append(parts, span{g.from, seq - 1, g.at})
-		}
-		if seq < g.to {
-			parts = append(parts, span{seq + 1, g.to, g.at})
-		}
-		w.gaps = slices.Replace(w.gaps, i, i+1, parts...)
-		return true
+	i, _ := slices.BinarySearchFunc(w.gaps, seq, func(g span, seq int64) int { return cmp.Compare(g.to, seq) })
+	if i == len(w.gaps) || w.gaps[i].from > seq {
+		return false
 	}
-	return false
+	g := w.gaps[i]
+	w.gaps = slices.Delete(w.gaps, i, i+1)
+	if seq < g.to {
+		w.gap(i, span{seq + 1, g.to, g.at})
+	}
+	if seq > g.from {
+		w.gap(i, span{g.from, seq - 1, g.at})
+	}
+	return true
 }
 
 // checkpoint holds the tree so far against a signed one.
-func (w *walk) checkpoint(now seen, l rawLine) {
+func (w *walk) checkpoint(h head, now seen, l rawLine) {
 	w.report.Checkpoints++
 	c, t, err := openCheckpoint(l.text, w.run.cfg.Keys)
-	if err != nil {
+	if err != nil || c.closed && !c.closes(h, t) {
 		w.add(now.at, FoundSignature, "checkpoint %d", now.seq)
 		return
 	}
@@ -238,53 +249,13 @@ func (w *walk) compareRoot(now seen, l rawLine, c checkpoint, t tree) {
 
 // compareKept holds the tree against kept checkpoints of its size.
 func (w *walk) compareKept(at place) {
-	for _, t := range w.kept {
+	for len(w.kept) > 0 && w.kept[0].size <= w.last.seq {
+		t := w.kept[0]
 		if t.size == w.last.seq && !w.tainted && w.edge.root() != t.root {
 			w.add(at, FoundFork, "root at %d differs from kept checkpoint", t.size)
 		}
+		w.kept = w.kept[1:]
 	}
-}
-
-// recovered reports what a recovery checkpoint set aside, and whether that is still as it was.
-func (w *walk) recovered(at place, c checkpoint) {
-	if c.torn == "" {
-		w.add(at, FoundRecovered, "%d bytes of %s given up after %d", c.bytes, c.file, w.last.seq)
-		return
-	}
-	if w.aside == nil {
-		w.aside = map[string]bool{}
-	}
-	w.aside[c.torn] = true
-	w.add(at, FoundRecovered, "%d bytes after %d set aside in %s", c.bytes, w.last.seq, c.torn)
-	if _, first, ok := parseSegment(c.file); ok && first < w.begin {
-		return // pruned with its segment
-	}
-	switch sum, err := sumOf(filepath.Join(w.run.cfg.Directory, filepath.Base(c.torn)), c.bytes); {
-	case errors.Is(err, fs.ErrNotExist):
-		w.add(at, FoundMissing, "%s", c.torn)
-	case err != nil || sum != c.sha256:
-		w.add(at, FoundChanged, "%s is not what was set aside", c.torn)
-	}
-}
-
-// sumOf is the SHA-256 of the file at path, in hex. It is an error when that is no plain file of so many bytes:
-// what somebody put there instead may have no end.
-func sumOf(path string, size int64) (string, error) {
-	st, err := os.Lstat(path)
-	switch {
-	case err != nil:
-		return "", err
-	case !st.Mode().IsRegular() || st.Size() != size:
-		return "", errors.New("another file")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.CopyN(h, f, size)
-	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // finish reports what the end of the stream shows.
@@ -292,9 +263,17 @@ func (w *walk) finish() {
 	if w.rival != nil {
 		w.add(w.last.at, FoundInserted, "seq %d is there twice", w.last.seq)
 	}
-	for _, t := range w.kept {
-		if t.size > w.last.seq {
+	for _, t := range w.run.kept[w.name] {
+		switch {
+		case t.size > w.last.seq:
 			w.add(w.last.at, FoundTruncated, "ends at %d, checkpoint has %d", w.last.seq, t.size)
+		case !t.closed() || w.closed && w.last.seq == t.size+1:
+		case t.size == w.last.seq:
+			w.add(w.last.at, FoundTruncated, "ends at %d, checkpoint %d closed it", w.last.seq, t.size+1)
+		case w.last.seq == t.size+1:
+			w.add(w.last.at, FoundChanged, "seq %d is not the kept checkpoint that closed it", w.last.seq)
+		default:
+			w.add(w.last.at, FoundInserted, "ends at %d, checkpoint %d closed it", w.last.seq, t.size+1)
 		}
 	}
 	if !w.closed {
@@ -308,10 +287,8 @@ func (w *walk) missing(all []pruned) {
 		switch p, ok := w.prunedHead(g, all); {
 		case ok:
 			w.add(g.at, FoundPruned, "%s", p)
-		case g.from == g.to:
-			w.add(g.at, FoundMissing, "seq %d", g.from)
 		default:
-			w.add(g.at, FoundMissing, "seq %d-%d", g.from, g.to)
+			w.add(g.at, FoundMissing, "%s", g)
 		}
 	}
 }
