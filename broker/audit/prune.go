@@ -265,10 +265,11 @@ func (p *pruner) remove() error {
 		for _, base := range d.Files {
 			path := filepath.Join(p.cfg.Directory, base)
 			torn := strings.TrimSuffix(path, segmentSuffix) + tornSuffix
-			if err := os.Remove(torn); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			// In this order: what was set aside is missed as long as its segment is there.
+			if err := os.Remove(path); err != nil {
 				return err
 			}
-			if err := os.Remove(path); err != nil {
+			if err := os.Remove(torn); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}

@@ -335,3 +335,38 @@ func TestPruneWaitsForSinks(t *testing.T) {
 		wantClean(t, dir)
 	})
 }
+
+// Interrupted where it deletes what a recovery set aside, prune leaves nothing that looks like tampering.
+func TestPruneInterruptedAtARecovery(t *testing.T) {
+	c := sampleOf(t, 300, 20_000)
+	last := len(c.lines) - 1
+	c.lines[last][len(c.lines[last])-1] = "half a line"
+	c.write()
+	openTest(t, Config{Directory: c.dir}).Close()
+	keys, err := LoadKeys(filepath.Join(c.dir, vkeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pruner{cfg: PruneConfig{Directory: c.dir, Before: time.Now().Add(time.Hour), CheckpointKey: filepath.Join(c.dir, keyFile)}, signer: c.signer(), known: keys}
+	if err := errors.Join(p.plan(), p.record(t.Context())); err != nil || len(p.done) == 0 || !p.done[0].Whole {
+		t.Fatalf("%+v, %v", p.done, err)
+	}
+	torn := filepath.Join(c.dir, strings.Replace(c.files[last], segmentSuffix, tornSuffix, 1))
+	aside, err := os.ReadFile(torn)
+	if err == nil {
+		err = errors.Join(os.Remove(torn), os.MkdirAll(filepath.Join(torn, "x"), 0o700)) // which Remove leaves
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.remove(); err == nil {
+		t.Fatal("nothing interrupted it")
+	}
+	if err := errors.Join(os.RemoveAll(torn), os.WriteFile(torn, aside, 0o400)); err != nil {
+		t.Fatal(err)
+	}
+	wantClean(t, c.dir)
+	if _, err := os.Stat(filepath.Join(c.dir, c.files[last])); err == nil {
+		t.Error("what was set aside goes before its segment")
+	}
+}
