@@ -108,7 +108,7 @@ func fatal(code, words string) string {
 // TestA1ToA12Startup is the catalogue's section on what comes before a session, each case against
 // the program.
 func TestA1ToA12Startup(t *testing.T) {
-	b := underWatch(t, Options{Listener: `handshake_timeout = "5s"`}) // for what is not to exceed it, too
+	b := underWatch(t, Options{Listener: `handshake_timeout = "3s"`}) // for what is not to exceed it, too
 	alice := b.World.Client("alice")
 	login := Startup(3<<16, "user", "alice", "database", "orders")
 	direct := func(c *Wire) *Wire { return c.encrypted(b.TLSConfig(alice)) }
@@ -175,7 +175,7 @@ func trickled(on func(*Wire) *Wire, packet []byte) func(*Wire) *Wire {
 			if _, err := c.Write([]byte{one}); err != nil {
 				break
 			}
-			time.Sleep(200 * time.Millisecond) // the attack is to be slow: seven seconds for a login
+			time.Sleep(120 * time.Millisecond) // the attack is to be slow: four seconds for a login
 		}
 		return c
 	}

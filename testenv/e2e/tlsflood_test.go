@@ -171,7 +171,7 @@ func (w *watch) floods(t *testing.T, floods []tlsFlood) {
 // TestA18UselessRecords: records that say nothing are alert 10 after sixteen; records of one byte get
 // as far as the deadline.
 func TestA18UselessRecords(t *testing.T) {
-	b := underWatch(t, Options{Listener: `handshake_timeout = "5s"`})
+	b := underWatch(t, Options{Listener: `handshake_timeout = "3s"`})
 	b.floods(t, []tlsFlood{
 		{"empty records, TLS 1.2", tls.VersionTLS12, func(s *sealer) []byte { return flood(s, useless+1, dataRecord, "") }},
 		{"empty records, TLS 1.3", tls.VersionTLS13, func(s *sealer) []byte { return flood(s, useless+1, dataRecord, "") }},
