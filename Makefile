@@ -40,9 +40,9 @@ PARTS   := $(shell $(GO) list ./... | grep -v -e /testenv/e2e$$ -e /testenv/comp
 test: export GORACE = atexit_sleep_ms=20
 test: testenv drivers ## Run every test against a real PostgreSQL: the parts with -race, the program, figures and random cases
 	@code=0; set -x; \
-	$(GO) test -race -timeout 14m $(PARTS) || code=1; \
-	$(GO) test -timeout 14m $(PROGRAM) || code=1; \
-	$(GO) test -timeout 5m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL)' $(PARTS) || code=1; \
+	$(GO) test -race -timeout 25m $(PARTS) || code=1; \
+	$(GO) test -timeout 25m $(PROGRAM) || code=1; \
+	$(GO) test -timeout 15m -run '(Alloc|Figure|IsCheap|IsFast|IsBounded|MillionEntries|AsPostgreSQL)' $(PARTS) || code=1; \
 	exit $$code
 
 race: export GORACE = atexit_sleep_ms=20
